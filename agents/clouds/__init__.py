@@ -1,0 +1,1 @@
+"""What a machine can ask its cloud: metadata, volumes, discovery."""

@@ -1,0 +1,1 @@
+"""The only door to the machine: files, commands, block devices' surroundings."""

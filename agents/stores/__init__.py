@@ -1,0 +1,1 @@
+"""Named blobs behind a URL: state stores, backup stores, control stores."""

@@ -1,0 +1,1 @@
+"""etcd-manager: forms, keeps, upgrades, backs up and restores one etcd cluster."""

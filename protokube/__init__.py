@@ -1,0 +1,1 @@
+"""protokube: what must run before Kubernetes can, and keeps running beside it."""
