@@ -1,0 +1,1 @@
+"""Backups: their names, documents, retention; taking, verifying and restoring them."""

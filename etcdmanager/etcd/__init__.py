@@ -1,0 +1,1 @@
+"""The door to etcd: its client API, its snapshots; no decisions."""
