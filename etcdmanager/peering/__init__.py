@@ -1,0 +1,1 @@
+"""Managers talking to managers: the wire, gossip and who may speak."""
