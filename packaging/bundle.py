@@ -60,7 +60,8 @@ if [ ! -e "$home/.complete" ]; then
   : > "$part/.complete"
   mv -T "$part" "$home" 2>/dev/null || rm -rf "$part"   # another start was first: equal by digest
 fi
-exec "$home/lib/ld-linux.so" --argv0 "$home/bin/python3" --library-path "$home/lib" "$home/bin/python3" -I -S -B "$home/start.py" "${0##*/}" "$self" "$@"
+set -- "$home/bin/python3" -I -S -B "$home/start.py" "${0##*/}" "$self" "$@"
+exec "$home/lib/ld-linux.so" --argv0 "$home/bin/python3" --library-path "$home/lib" "$@"
 #=== archive ===
 """
 
@@ -95,7 +96,7 @@ sys.exit(main())
 
 def load_fetcher() -> ModuleType:
     """Return packaging/fetch-etcd as a module: it knows how to use apt without touching the system."""
-    from importlib.machinery import SourceFileLoader  # noqa: PLC0415
+    from importlib.machinery import SourceFileLoader
 
     loader = SourceFileLoader("fetch_etcd", str(ROOT / "packaging/fetch-etcd"))
     spec = importlib.util.spec_from_loader("fetch_etcd", loader)
@@ -162,7 +163,9 @@ def copy_python(tree: Path, home: Path) -> None:
                 shutil.copy2(library, home / "lib" / library.name)
     loader = next(p for p in (*tree.glob("lib64/ld-linux*"), *tree.glob("lib/x86_64-linux-gnu/ld-linux*")))
     shutil.copy2(loader.resolve() if loader.exists() else tree / "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", home / "lib/ld-linux.so")
-    shutil.copytree(tree / f"usr/lib/python{PYTHON_MINOR}", home / "python", ignore=shutil.ignore_patterns(*UNNEEDED_STDLIB, "__pycache__", "config-*"))
+    shutil.copytree(
+        tree / f"usr/lib/python{PYTHON_MINOR}", home / "python", ignore=shutil.ignore_patterns(*UNNEEDED_STDLIB, "__pycache__", "config-*")
+    )
     systemd = tree / "usr/lib/python3/dist-packages/systemd"
     if systemd.is_dir():
         shutil.copytree(systemd, home / "site/systemd", ignore=shutil.ignore_patterns("__pycache__", "*test*"), dirs_exist_ok=True)
@@ -175,7 +178,9 @@ def copy_python(tree: Path, home: Path) -> None:
 def compile_all(home: Path) -> None:
     """Compile every module with hashes that are never checked: no stat at import, and equal bytes in every build."""
     for part in ("python", "site"):
-        compileall.compile_dir(home / part, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH, stripdir=str(home), workers=0)
+        compileall.compile_dir(
+            home / part, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH, stripdir=str(home), workers=0
+        )
 
 
 def archive(home: Path, target: Path) -> None:
@@ -226,7 +231,18 @@ def main() -> int:
     options = parser.parse_args()
     target = build(options.out)
     subprocess.run(
-        [str(ROOT / ".venv/bin/python"), "-m", "pip", "-q", "wheel", "--no-deps", "--no-build-isolation", "-w", str(options.out), str(ROOT)],
+        [
+            str(ROOT / ".venv/bin/python"),
+            "-m",
+            "pip",
+            "-q",
+            "wheel",
+            "--no-deps",
+            "--no-build-isolation",
+            "-w",
+            str(options.out),
+            str(ROOT),
+        ],
         check=True,
     )
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, sha256 {(options.out / 'nodeup.sha256').read_text().strip()}")
