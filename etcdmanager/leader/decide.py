@@ -1,0 +1,137 @@
+"""The decision: every ordering of rules, and how the first answer is found. Pure.
+
+ClusterView --phase_of--> phase --its rules, in order--> first Action; Remarks on the way are kept for status
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar, assert_never
+
+from etcdmanager.leader.actions import Action, Answer, Remark, Rest, Wait
+from etcdmanager.leader.rules import lifecycle, maintenance, membership, quarantine, restore, transport, version
+from etcdmanager.leader.view import ClusterView, NoCluster, Restoring, Running, Trouble, phase_of
+
+V = TypeVar("V", NoCluster, Restoring, Running)
+
+#: Refusals first: no rule below them is asked where one of them speaks.
+NO_CLUSTER_RULES: tuple[Callable[[NoCluster], Answer], ...] = (
+    lifecycle.refuse_damaged_peer,
+    lifecycle.refuse_after_marker,
+    lifecycle.refuse_over_data,
+    lifecycle.refuse_over_backups,
+    lifecycle.start_founding_members,
+    lifecycle.seal_formation,
+    lifecycle.need_spec,
+    lifecycle.need_all_peers,
+    lifecycle.need_binaries,
+    lifecycle.decide_formation,
+)
+
+#: The order of the drawing in rules/restore.py: rejections, claim, the way back, then forward step by step.
+RESTORING_RULES: tuple[Callable[[Restoring], Answer], ...] = (
+    restore.forget_finished,
+    restore.take_over_claim,
+    restore.reject_unknown_backup,
+    restore.reject_without_spec,
+    restore.reject_partial_restore,
+    restore.wait_for_restore_peers,
+    restore.reject_without_binaries,
+    restore.claim_restore,
+    restore.abort_hopeless,
+    restore.prepare_restore,
+    restore.wait_for_missing_members,
+    restore.save_before_restore,
+    restore.fence_old_cluster,
+    restore.pass_point_of_no_return,
+    restore.commit_restore,
+    restore.verify_restored,
+    restore.lift_restored,
+    restore.finish_restore,
+)
+
+#: What is said, then what is needed to go on at all, then backups, then changes of membership.
+RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
+    membership.report_strangers,
+    membership.report_damaged,
+    membership.report_absent,
+    version.report_missing_binaries,
+    version.report_version_difference,
+    transport.report_peer_urls,
+    membership.wait_without_quorum,
+    maintenance.write_missing_marker,
+    quarantine.lift_quarantine,
+    maintenance.backup_on_request,
+    maintenance.periodic_backup,
+    membership.promote_learner,
+    membership.join_learner,
+    membership.remove_lost_member,
+    membership.add_learner,
+    membership.remove_superfluous_member,
+    maintenance.delete_expired_backups,
+)
+
+#: The longest pause between two attempts of one action that keeps failing.
+LONGEST_PAUSE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What to do, which rule says so ("" for Rest), and what other rules remarked on the way."""
+
+    action: Action
+    rule: str
+    phase: str
+    remarks: tuple[Remark, ...] = ()
+
+
+def decide(view: ClusterView) -> Decision:
+    """Return the one thing to do now."""
+    phase = phase_of(view)
+    match phase:
+        case NoCluster():
+            return _first(NO_CLUSTER_RULES, phase, phase_name="no-cluster", pause_blocks=True)
+        case Restoring():
+            return _first(RESTORING_RULES, phase, phase_name="restoring", pause_blocks=True)
+        case Running():
+            return _first(RUNNING_RULES, phase, phase_name="running", pause_blocks=False)
+        case _:
+            assert_never(phase)
+
+
+def _first(rules: Sequence[Callable[[V], Answer]], view: V, *, phase_name: str, pause_blocks: bool) -> Decision:
+    """Return the first action that a rule answers with.
+
+    An action that failed a moment ago is not tried again before its pause is over. Where steps build on one
+    another that stops the round (`pause_blocks`); in a running cluster the other duties go on.
+    """
+    remarks: list[Remark] = []
+    for rule in rules:
+        answer = rule(view)
+        name = getattr(rule, "__name__", "rule")
+        if answer is None:
+            continue
+        if isinstance(answer, Remark):
+            remarks.append(answer)
+            continue
+        paused = _paused(view.seen.trouble(name), view.seen) if not isinstance(answer, Wait | Rest) else None
+        if paused is None:
+            return Decision(action=answer, rule=name, phase=phase_name, remarks=tuple(remarks))
+        if pause_blocks:
+            return Decision(action=paused, rule=name, phase=phase_name, remarks=tuple(remarks))
+        remarks.append(Remark(code=paused.code, reason=paused.reason))
+    return Decision(action=Rest(), rule="", phase=phase_name, remarks=tuple(remarks))
+
+
+def pause_after(trouble: Trouble) -> timedelta:
+    """Return how long to wait after the last failure: one second, doubled with each, at most LONGEST_PAUSE."""
+    return min(LONGEST_PAUSE, timedelta(seconds=2.0 ** min(trouble.count - 1, 10)))
+
+
+def _paused(trouble: Trouble | None, seen: ClusterView) -> Wait | None:
+    """Return the wait that an action's last failure imposes, None where it may be tried (again)."""
+    if trouble is None or seen.now - trouble.last >= pause_after(trouble):
+        return None
+    return Wait(code=trouble.code, reason=f"{trouble.message} (failed {trouble.count} times since {trouble.since:%H:%M:%S}Z; trying again)")

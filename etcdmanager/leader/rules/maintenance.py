@@ -1,0 +1,54 @@
+"""What a running cluster is owed: its marker, backups on time and on request, and no more of them than wanted."""
+
+from __future__ import annotations
+
+from etcdmanager.leader.actions import Answer, DeleteBackups, TakeBackup, WriteMarker
+from etcdmanager.leader.rules.quarantine import is_raft_leader
+from etcdmanager.leader.view import Peer, Running
+
+
+def write_missing_marker(view: Running) -> Answer:
+    """Write the created-marker of a cluster that lives; a lost marker must never lead to a second formation."""
+    return WriteMarker() if not view.seen.marker and view.has_quorum else None
+
+
+def backup_on_request(view: Running) -> Answer:
+    """Answer all waiting requests with one backup."""
+    if not view.seen.requests or not view.has_quorum:
+        return None
+    label = next((r.label for r in view.seen.requests if r.label), "")
+    return TakeBackup(peers=backup_sources(view.healthy), why=label or "request", requests=view.seen.requests)
+
+
+def periodic_backup(view: Running) -> Answer:
+    """Back up when the newest backup in the store is older than the interval.
+
+    The store is the memory: a new leader does not back up at once as Go's does (register B-45), and
+    nothing shifts the schedule. A name from the future (another clock) counts as just taken.
+    """
+    if not view.has_quorum:
+        return None
+    newest = view.seen.backups[-1].taken_at if view.seen.backups else None
+    if newest is not None and view.seen.now - newest < view.seen.policy.interval:
+        return None
+    return TakeBackup(peers=backup_sources(view.healthy), why="schedule")
+
+
+def delete_expired_backups(view: Running) -> Answer:
+    """Delete what retention no longer asks for, at most once per cleanup interval, and only while the cluster is well.
+
+    Without quorum no new backup can be taken, so none is deleted either.
+    """
+    last = view.seen.last_cleanup
+    if not view.seen.expired_backups or not view.has_quorum:
+        return None
+    if last is not None and view.seen.now - last < view.seen.policy.cleanup_interval:
+        return None
+    return DeleteBackups(names=view.seen.expired_backups)
+
+
+def backup_sources(peers: tuple[Peer, ...]) -> tuple[str, ...]:
+    """Return who can be asked for a backup, in order: raft followers before the leader, the furthest ahead first."""
+    serving = [p for p in peers if p.serves]
+    ordered = sorted(serving, key=lambda p: (is_raft_leader(p), -(p.etcd.raft_index if p.etcd else 0), p.id))
+    return tuple(p.id for p in ordered)

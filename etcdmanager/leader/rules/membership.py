@@ -1,0 +1,175 @@
+"""Who belongs to a running cluster: what is said when it is not whole, and how an empty peer takes (or takes back) a place.
+
+    empty peer ──add_learner──▶ listed, unstarted ──join_learner──▶ learner ──promote_learner──▶ voter
+    listed, its disk replaced by an empty one ──remove_lost_member──▶ not listed ──▶ (as above)
+
+One change at a time, each only while a healthy quorum stands before and after it, never a voter added directly
+(laws R6 and R7; registers B-09, B-10, B-17). A learner that never comes up costs nothing: it does not vote.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from etcdmanager.etcd.answers import Member
+from etcdmanager.leader.actions import AddLearner, Answer, JoinLearner, PromoteLearner, Remark, RemoveMember, TakeBackup, Wait
+from etcdmanager.leader.rules.maintenance import backup_sources
+from etcdmanager.leader.view import Holding, Peer, Running
+from etcdmanager.quorum import quorum, survives_removal
+
+#: etcd-manager's removeUnhealthyDeadline. Shorter, and a reboot would cost a member its place.
+REPLACE_AFTER = timedelta(minutes=1)
+
+#: Safeguard S5's idea of a recent backup, asked for before every change of membership (Go forces one each time).
+RECENT_BACKUP = timedelta(minutes=5)
+
+
+def report_strangers(view: Running) -> Answer:
+    """Tell of peers that hold another incarnation's data; they are left alone."""
+    strangers = view.strangers
+    if not strangers:
+        return None
+    return Remark(
+        code="other-incarnation",
+        reason="; ".join(f"{p.id} holds cluster {p.cluster_token}, most hold {view.token}" for p in strangers),
+        hint="etcd-manager doctor; its data is kept",
+    )
+
+
+def report_damaged(view: Running) -> Answer:
+    """Tell of peers that cannot read their own state."""
+    damaged = [p for p in view.seen.peers if p.holds is Holding.DAMAGED]
+    if not damaged:
+        return None
+    return Remark(
+        code="S1-damaged-state", reason="; ".join(f"{p.id}: {p.problem}" for p in damaged), hint="etcd-manager doctor on that node"
+    )
+
+
+def report_absent(view: Running) -> Answer:
+    """Tell of known peers that do not answer."""
+    absent = view.seen.absent
+    if not absent:
+        return None
+    return Remark(code="peer-absent", reason="; ".join(f"{a.id} since {a.since:%H:%M:%S}Z: {a.reason}" for a in absent))
+
+
+def wait_without_quorum(view: Running) -> Answer:
+    """Change nothing while the cluster cannot agree; the members' own managers go on restarting them."""
+    if view.has_quorum:
+        return None
+    serving = {p.id for p in view.healthy}
+    away = [f"{p.id}{': ' + p.problem if p.problem else ''}" for p in view.peers if p.id not in serving] + [a.id for a in view.seen.absent]
+    return Wait(
+        code="no-quorum",
+        reason=f"{len(serving)} of {view.voters} members serve, {quorum(view.voters)} are needed; away: {'; '.join(away) or 'unknown'}",
+        hint="bring a member's volume back; if none comes back: etcd-manager restore-backup latest",
+    )
+
+
+def promote_learner(view: Running) -> Answer:
+    """Make a learner a voter as soon as its etcd runs; etcd itself refuses until it has caught up."""
+    for member in _learners(view):
+        peer = _peer_of(view, member)
+        if peer is not None and peer.etcd is not None and peer.etcd.leader_id != 0 and peer.etcd.is_learner:
+            return PromoteLearner(member_id=member.id, name=member.name)
+    return None
+
+
+def join_learner(view: Running) -> Answer:
+    """Finish an interrupted addition: a learner that is listed, and its peer still empty."""
+    for member in _learners(view):
+        peer = _peer_of(view, member)
+        if peer is not None and peer.holds is Holding.EMPTY and not member.name:
+            return JoinLearner(peer=peer.id, member_id=member.id)
+    return None
+
+
+def remove_lost_member(view: Running) -> Answer:
+    """Take a member off the list whose disk came back empty: with the old identity and no log it must never vote again.
+
+    Exactly one candidate is acted on; several mean that something else is wrong (Go's rule since April 2026).
+    """
+    candidates = [m for m in view.seen.members or () if _is_lost(view, m)]
+    if not candidates:
+        return None
+    if len(candidates) > 1:
+        return Remark(
+            code="several-members-lost", reason=f"{', '.join(m.name for m in candidates)} came back empty; replace them one by one"
+        )
+    member = candidates[0]
+    removes_voter = not member.is_learner
+    if removes_voter and not survives_removal(voters=view.voters, healthy=len(view.healthy), removes_healthy=False):
+        return Remark(
+            code="S4-removal-costs-quorum", reason=f"{member.name} came back empty, but without it there would be no healthy quorum"
+        )
+    return _after_recent_backup(view, RemoveMember(member_id=member.id, name=member.name, why="its disk came back empty"))
+
+
+def add_learner(view: Running) -> Answer:
+    """Add one empty peer as a learner while the list is shorter than the spec, and no other addition is under way."""
+    members, spec = view.seen.members, view.seen.spec
+    if members is None or spec is None or len(members) >= spec.member_count or _learners(view):
+        return None
+    listed = {m.name for m in members}
+    free = [p for p in view.seen.peers if p.holds is Holding.EMPTY and p.node.name not in listed]
+    if not free:
+        return Remark(
+            code="no-peer-to-add", reason=f"Want to expand cluster but no available nodes: {len(members)} of {spec.member_count} members"
+        )
+    return _after_recent_backup(view, AddLearner(peer=min(p.id for p in free)))
+
+
+def remove_superfluous_member(view: Running) -> Answer:
+    """Shrink to the spec: first a member without any peer, then the highest name that does not lead raft.
+
+    Members are counted, not peers: Go counts configured peers and never stops removing (registers B-11, B-12).
+    """
+    members, spec = view.seen.members, view.seen.spec
+    if members is None or spec is None or spec.member_count < 1 or len(members) <= spec.member_count:
+        return None
+    chosen = max(members, key=lambda m: _order_of_removal(view, m))
+    peer = _peer_of(view, chosen)
+    removes_healthy = peer is not None and peer in view.healthy
+    if not chosen.is_learner and not survives_removal(voters=view.voters, healthy=len(view.healthy), removes_healthy=removes_healthy):
+        return Remark(
+            code="S4-removal-costs-quorum",
+            reason=f"{len(members)} members, {spec.member_count} wanted; removing {chosen.name} would cost quorum",
+        )
+    return _after_recent_backup(view, RemoveMember(member_id=chosen.id, name=chosen.name, why=f"the spec asks for {spec.member_count}"))
+
+
+def _after_recent_backup(view: Running, action: Answer) -> Answer:
+    """Return `action` where a recent backup exists, else the backup that must come first."""
+    newest = view.seen.backups[-1].taken_at if view.seen.backups else None
+    if newest is not None and view.seen.now - newest <= RECENT_BACKUP:
+        return action
+    return TakeBackup(peers=backup_sources(view.healthy), why="before-membership-change")
+
+
+def _learners(view: Running) -> tuple[Member, ...]:
+    """Return the listed learners, by id."""
+    return tuple(m for m in view.seen.members or () if m.is_learner)
+
+
+def _peer_of(view: Running, member: Member) -> Peer | None:
+    """Return the answering peer that a row is about: by name, or, for one that never started, by peer URL."""
+    if member.name:
+        return next((p for p in view.seen.peers if p.node.name == member.name), None)
+    return next((p for p in view.seen.peers if set(p.node.peer_urls) & set(member.peer_urls)), None)
+
+
+def _is_lost(view: Running, member: Member) -> bool:
+    """Return whether the member's peer answers with an empty disk, long enough after it last served."""
+    peer = _peer_of(view, member)
+    if peer is None or peer.holds is not Holding.EMPTY or not member.name:
+        return False
+    since = dict(view.seen.unhealthy_since).get(member.id)
+    return since is not None and view.seen.now - since >= REPLACE_AFTER
+
+
+def _order_of_removal(view: Running, member: Member) -> tuple[bool, bool, bool, str]:
+    """Return a key that is greatest for the member that is missed least: no peer, not serving, not raft's leader, last by name."""
+    peer = _peer_of(view, member)
+    leads = peer is not None and peer.etcd is not None and peer.etcd.leader_id == member.id
+    return (peer is None, peer not in view.healthy, not leads, member.name)

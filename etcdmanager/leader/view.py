@@ -1,0 +1,323 @@
+"""The frozen picture that the leader decides on, and its three phases; nothing here looks at the world.
+
+    ClusterView --phase_of--> NoCluster    nobody runs etcd yet (or a formation is half-way)
+                              Restoring    an operator's restore is queued or under way
+                              Running      members exist and are to be kept well
+
+Each phase is a type of its own with what can be asked in it, so that a rule for a running cluster cannot be
+asked about a cluster that does not exist. `etcdmanager.leader.observe` makes a ClusterView.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from agents.versions import Version
+from etcdmanager.etcd.answers import Member
+from etcdmanager.peering.messages import LiveStatus
+from etcdmanager.quorum import quorum
+from etcdmanager.spec import ClusterSpec, EtcdNode
+
+
+class Holding(Enum):
+    """What a peer's data directory holds."""
+
+    #: No state, no data, no trash: the volume was never used.
+    EMPTY = "empty"
+    #: No cluster is configured, but there is data, or trash of earlier incarnations.
+    REMAINS = "remains"
+    #: Its state names a cluster, and etcd is to run.
+    CLUSTER = "cluster"
+    #: Its state cannot be read or contradicts its data; the peer says why and runs nothing.
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A manager that answered in this round."""
+
+    id: str
+    #: How its etcd is reached, as its own configuration has it.
+    node: EtcdNode
+    holds: Holding
+    #: "" unless it holds a cluster.
+    cluster_token: str = ""
+    quarantined: bool = False
+    #: What its state asks for, "" unless it holds a cluster.
+    etcd_version: str = ""
+    #: The etcd versions whose binaries it has.
+    versions: tuple[Version, ...] = ()
+    #: None while its etcd does not answer.
+    etcd: LiveStatus | None = None
+    #: The token of a restored data directory that lies ready beside the live one; "" for none.
+    prepared_token: str = ""
+    #: Why it is DAMAGED, or why its etcd does not start; "" for neither.
+    problem: str = ""
+
+    @property
+    def serves(self) -> bool:
+        """Return whether its etcd is a voting member that follows a raft leader."""
+        return self.etcd is not None and self.etcd.leader_id != 0 and not self.etcd.is_learner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent:
+    """A peer that is known (configured, or heard of) and did not answer in this round."""
+
+    id: str
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Formation:
+    """The decision to form a cluster, written before the first member is told, so that a crash cannot fork it."""
+
+    token: str
+    #: Peer ids, sorted; exactly the spec's member count.
+    members: tuple[str, ...]
+    spec: ClusterSpec
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreCommand:
+    """A queued restore, in the Go-compatible form."""
+
+    #: Its directory below control/.
+    name: str
+    backup: str
+    spec: ClusterSpec | None
+    queued_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """How far a claimed restore has come; lies beside the command, changed only by conditional writes."""
+
+    command: str
+    backup: str
+    epoch: int
+    #: The new incarnation's cluster token.
+    token: str
+    #: Peer ids that will be members, sorted.
+    members: tuple[str, ...]
+    claimed_at: datetime
+    #: When the pre-restore copy was settled: taken (named below), or known to be impossible (name is "").
+    saved_at: datetime | None = None
+    pre_restore_backup: str = ""
+    #: When the first irreversible step was authorised. From then on a restore is only ever retried forward.
+    committing_at: datetime | None = None
+    #: When all members' hashes were found equal.
+    verified_at: datetime | None = None
+    revision: int = 0
+    keys: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupRequest:
+    """An operator's backup-now."""
+
+    id: str
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """A backup in the store."""
+
+    name: str
+    taken_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """That a rule's action keeps failing; the loop's memory of it, forgotten at the first success and at every election."""
+
+    rule: str
+    code: str
+    message: str
+    #: Whether trying again cannot help: the input is wrong, or a safety rule refused.
+    permanent: bool
+    #: When it first failed, and when last.
+    since: datetime
+    last: datetime
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupPolicy:
+    """When to back up and when to tidy up."""
+
+    interval: timedelta
+    #: How long to wait after a failed attempt. Go tries again every loop (10 s) and fills the log with it.
+    retry_after: timedelta = timedelta(seconds=30)
+    #: Retention looks at most this often (Go: the same hour).
+    cleanup_interval: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """Everything that a decision may depend on. Collections are sorted by id or name, so that order carries no meaning."""
+
+    cluster_name: str
+    now: datetime
+    epoch: int
+    peers: tuple[Peer, ...]
+    absent: tuple[Absent, ...]
+    #: None where no member of the majority's cluster answered the question.
+    members: tuple[Member, ...] | None
+    spec: ClusterSpec | None
+    #: Whether `etcd-cluster-created` exists.
+    marker: bool
+    formation: Formation | None
+    #: Queued restores that are neither failed nor finished, oldest first.
+    commands: tuple[RestoreCommand, ...]
+    #: The claim of the command that is under way.
+    claim: Claim | None
+    #: Whether the claimed command has its receipt: all is done but the tidying.
+    receipt: bool
+    requests: tuple[BackupRequest, ...]
+    #: All backups in the store, oldest first.
+    backups: tuple[Backup, ...]
+    #: What retention would delete now, oldest first; computed by etcdmanager.backups.retention.
+    expired_backups: tuple[str, ...]
+    policy: BackupPolicy
+    #: What failed lately, one per rule.
+    troubles: tuple[Trouble, ...] = ()
+    #: When retention last ran in this leadership; None before the first time.
+    last_cleanup: datetime | None = None
+    #: Members' health history: (etcd member id, since when it does not serve).
+    unhealthy_since: tuple[tuple[int, datetime], ...] = ()
+
+    def peer(self, peer_id: str) -> Peer | None:
+        """Return the peer of that id if it answered."""
+        return next((p for p in self.peers if p.id == peer_id), None)
+
+    def trouble(self, rule: str) -> Trouble | None:
+        """Return what the action of `rule` last failed with, if it failed since it last worked."""
+        return next((t for t in self.troubles if t.rule == rule), None)
+
+    def absence(self, peer_id: str) -> Absent | None:
+        """Return the absence of that peer if it is known and did not answer."""
+        return next((a for a in self.absent if a.id == peer_id), None)
+
+    @property
+    def configured(self) -> tuple[Peer, ...]:
+        """Return the peers whose state names a cluster."""
+        return tuple(p for p in self.peers if p.holds is Holding.CLUSTER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoCluster:
+    """Nobody runs etcd, or a formation is half-way."""
+
+    seen: ClusterView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoring:
+    """A restore is queued or under way; `claim` is this command's, None before it was claimed."""
+
+    seen: ClusterView
+    command: RestoreCommand
+    claim: Claim | None
+
+    @property
+    def targets(self) -> tuple[Peer, ...]:
+        """Return the claimed members that answer."""
+        wanted = self.claim.members if self.claim else ()
+        return tuple(p for p in self.seen.peers if p.id in wanted)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Return the claimed members that do not answer."""
+        answering = {p.id for p in self.seen.peers}
+        return tuple(m for m in (self.claim.members if self.claim else ()) if m not in answering)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Members exist. `token` names the incarnation that most peers belong to."""
+
+    seen: ClusterView
+    token: str
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """Return the peers of this incarnation."""
+        return tuple(p for p in self.seen.configured if p.cluster_token == self.token)
+
+    @property
+    def strangers(self) -> tuple[Peer, ...]:
+        """Return the peers that hold another incarnation; they are reported and never touched."""
+        return tuple(p for p in self.seen.configured if p.cluster_token != self.token)
+
+    @property
+    def voters(self) -> int:
+        """Return how many vote: of etcd's list, or, while nobody tells it, of what the spec or the peers imply."""
+        if self.seen.members is not None:
+            return sum(1 for m in self.seen.members if not m.is_learner)
+        wanted = self.seen.spec.member_count if self.seen.spec else 0
+        return max(wanted, len(self.peers))
+
+    @property
+    def healthy(self) -> tuple[Peer, ...]:
+        """Return the peers whose etcd is listed, votes and follows a raft leader."""
+        listed = None if self.seen.members is None else {m.id for m in self.seen.members}
+        return tuple(p for p in self.peers if p.serves and p.etcd is not None and (listed is None or p.etcd.member_id in listed))
+
+    @property
+    def has_quorum(self) -> bool:
+        """Return whether enough members serve for the cluster to accept writes."""
+        return len(self.healthy) >= quorum(self.voters)
+
+    def member_of(self, peer: Peer) -> Member | None:
+        """Return the row of etcd's list that is this peer's, by name."""
+        return next((m for m in self.seen.members or () if m.name == peer.node.name), None)
+
+
+Phase = NoCluster | Restoring | Running
+
+
+def majority_token(peers: tuple[Peer, ...]) -> str:
+    """Return the cluster token that most configured peers hold; of equals, the one with a serving etcd, then the smallest.
+
+    The tie-break only makes the answer deterministic. It authorises nothing: rules never touch the others.
+    """
+    counts = Counter(p.cluster_token for p in peers)
+    serving = Counter(p.cluster_token for p in peers if p.serves)
+    return min(counts, key=lambda token: (-counts[token], -serving[token], token))
+
+
+def formation_is_open(view: ClusterView) -> bool:
+    """Return whether a decided formation is still to be finished.
+
+    It is not where the marker says that it was, nor where peers already run another incarnation: then the
+    record was left behind by a leader that died between writing the marker and deleting the record.
+    """
+    formation = view.formation
+    return formation is not None and not view.marker and all(p.cluster_token == formation.token for p in view.configured)
+
+
+def phase_of(view: ClusterView) -> Phase:
+    """Return the phase that `view` is in.
+
+    A claimed restore goes before everything. Otherwise an unfinished formation is finished first: nothing can
+    be restored into half a cluster that could not be formed without it.
+    """
+    claim = view.claim
+    if claim is not None:
+        command = next((c for c in view.commands if c.name == claim.command), None)
+        if command is not None:
+            return Restoring(seen=view, command=command, claim=claim)
+    if formation_is_open(view):
+        return NoCluster(seen=view)
+    if view.commands:
+        return Restoring(seen=view, command=view.commands[0], claim=None)
+    if view.configured:
+        return Running(seen=view, token=majority_token(view.configured))
+    return NoCluster(seen=view)

@@ -1,0 +1,1 @@
+"""Which manager leads: a lock in the control store with an epoch that only ever grows."""

@@ -1,0 +1,116 @@
+"""The leader's lock as a value, and the pure decision whether it may be taken; nothing here reads a clock or a store.
+
+    free / released / expired ──take (epoch + 1)──▶ held ──renew (same epoch)──▶ held
+                                                      └──release──▶ released (the epoch stays)
+
+The epoch only ever grows: it is the fence. Every mutating request carries it, followers remember the highest they
+have accepted and refuse lower ones, so a leader that was paused and wakes up can change nothing.
+
+Whether another holder's lock has expired is judged by *our own* monotonic clock: the record did not change while we
+watched it for a whole lifetime (the habit of Kubernetes' leader election). Clocks of two machines are compared only
+where the record says it expired more than SKEW ago, so that managers that all start again need not wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+
+#: How long an unrenewed lock lasts. Shorter, and a slow object store deposes leaders; longer, and repair waits longer.
+TTL = timedelta(seconds=15)
+
+#: How often it is renewed: two renewals may be lost before it lapses.
+RENEW_EVERY = timedelta(seconds=5)
+
+#: No mutating action begins with less than this left: an action's own first request has been sent by then.
+SAFETY_MARGIN = timedelta(seconds=3)
+
+#: How far two machines' clocks are trusted to agree. Both are held by NTP on cloud machines, which is within a second.
+SKEW = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockRecord:
+    """What `_lock.json` says."""
+
+    #: Peer id; "" when it was released.
+    holder: str
+    #: Random per process, so that a manager that starts again does not take itself for its former self.
+    instance: str
+    epoch: int
+    renewed_at: datetime
+    expires_at: datetime
+    #: Since when the holder leads; for people.
+    acquired_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A record of the store, its version, and since when we have seen it unchanged (seconds of our monotonic clock)."""
+
+    record: LockRecord
+    version: str
+    seen_since: float
+
+
+class Verdict(Enum):
+    """What may be done with the lock."""
+
+    RENEW = "renew"
+    TAKE = "take"
+    #: Somebody else holds it.
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Me:
+    """Who asks."""
+
+    id: str
+    instance: str
+
+
+def judge(sighting: Sighting | None, me: Me, *, now: datetime, elapsed: float) -> Verdict:
+    """Return what may be done with the lock as it was seen; None is a lock that nobody ever held.
+
+    Args:
+        sighting: the record and since when it has not changed.
+        me: who asks.
+        now: our wall clock.
+        elapsed: our monotonic clock, in seconds, comparable with `sighting.seen_since`.
+    """
+    if sighting is None:
+        return Verdict.TAKE
+    record = sighting.record
+    if record.holder == me.id and record.instance == me.instance:
+        return Verdict.RENEW
+    # A former life of this very manager: it is gone, or it would hold the data directory that we hold.
+    if record.holder in {"", me.id}:
+        return Verdict.TAKE
+    unchanged = timedelta(seconds=elapsed - sighting.seen_since)
+    lifetime = record.expires_at - record.renewed_at
+    if unchanged > max(lifetime, TTL) or now > record.expires_at + SKEW:
+        return Verdict.TAKE
+    return Verdict.LEAVE
+
+
+def taken(previous: LockRecord | None, me: Me, *, now: datetime, ttl: timedelta = TTL) -> LockRecord:
+    """Return the record that takes the lock: an epoch above any before."""
+    epoch = (previous.epoch if previous else 0) + 1
+    return LockRecord(holder=me.id, instance=me.instance, epoch=epoch, renewed_at=now, expires_at=now + ttl, acquired_at=now)
+
+
+def renewed(record: LockRecord, *, now: datetime, ttl: timedelta = TTL) -> LockRecord:
+    """Return the record that keeps the lock under its epoch."""
+    return replace(record, renewed_at=now, expires_at=now + ttl)
+
+
+def released(record: LockRecord, *, now: datetime) -> LockRecord:
+    """Return the record that gives the lock up at once; the epoch stays, so that it can only grow."""
+    return replace(record, holder="", instance="", renewed_at=now, expires_at=now)
+
+
+def is_held_by(record: LockRecord, me: Me) -> bool:
+    """Return whether the record names this very process."""
+    return record.holder == me.id and record.instance == me.instance
