@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+
+from agents.errors import NotFoundError, SpecError
+from agents.host.protocol import FileKind, Host
+from nodeup.resources.protocol import ArchiveMember, RunContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +25,38 @@ class ArchiveMembers:
     directory: str
     mode: int = 0o755
     before_services: tuple[str, ...] = ()
+    #: Members that are missing or differ, only set by read: "" in a plan.
+    differing: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
         """The unique name."""
         return f"archive:{self.directory}/{self.key}"
+
+    def read(self, host: Host, context: RunContext) -> ArchiveMembers | None:
+        """Return which members differ; None while the archive is not unpacked in the cache."""
+        try:
+            members = self._members(context)
+        except NotFoundError:
+            return None
+        return replace(self, differing=tuple(member.path for member in members if not self._is_installed(member, host, context)))
+
+    def apply(self, host: Host, context: RunContext, actual: ArchiveMembers | None) -> None:
+        """Install the members that differ, each atomically."""
+        for member in self._members(context):
+            if not self._is_installed(member, host, context):
+                host.install(member.file, self._destination(member), mode=self.mode)
+
+    def _members(self, context: RunContext) -> tuple[ArchiveMember, ...]:
+        members = tuple(m for m in context.archive_members(self.key, self.url) if re.search(self.pattern, m.path))
+        if not members:
+            raise SpecError(f"no file in {self.url} matches {self.pattern!r}; the archive is not what its name says")
+        return members
+
+    def _destination(self, member: ArchiveMember) -> str:
+        return f"{self.directory.rstrip('/')}/{member.path.rsplit('/', 1)[-1]}"
+
+    def _is_installed(self, member: ArchiveMember, host: Host, context: RunContext) -> bool:
+        path = self._destination(member)
+        stat = host.stat(path)
+        return stat is not None and stat.kind is FileKind.FILE and stat.mode == self.mode and context.digest(path) == member.sha256

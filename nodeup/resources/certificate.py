@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import base64
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import Enum
+from typing import TYPE_CHECKING
+
+from agents.errors import NotFoundError, SpecError
+from agents.host.protocol import Host
+from agents.secret import Secret
+from nodeup.resources.protocol import STATE_DIRECTORY, RunContext
+
+if TYPE_CHECKING:
+    from agents.pki.issue import CertificateRequest
+
+#: Where issued certificates are kept, so that a run re-uses them: kops issues fifteen anew at every boot.
+CERTIFICATES = f"{STATE_DIRECTORY}/certificates"
+#: kops' validity; up to a month is added by node, so that a fleet made at once does not expire at once.
+VALIDITY = timedelta(days=455)
+#: kops' allowance for clocks that are behind.
+BACKDATED = timedelta(hours=48)
+#: A certificate is renewed in its last third: nodes that reboot once a year still never run into its end.
+RENEW_BEFORE = VALIDITY / 3
 
 
 class CertificateType(Enum):
@@ -32,11 +52,68 @@ class Certificate:
     #: DNS names and IP addresses, in the order of the specification.
     alternate_names: tuple[str, ...] = ()
     include_root: bool = False
+    #: Why the kept certificate does not answer the request any more; only read sets it, and a plan always wants "".
+    defect: str = ""
 
     @property
     def id(self) -> str:
         """The unique name."""
         return f"certificate:{self.name}"
+
+    def read(self, host: Host, context: RunContext) -> Certificate | None:
+        """Return the kept certificate, with what is wrong with it, and keep its outputs if nothing is."""
+        from agents.pki.expiry import reason_to_reissue
+
+        try:
+            leaf, key = host.read(self._path("crt")), Secret(host.read(self._path("key")))
+        except NotFoundError:
+            return None
+        signer = context.signer(self.signer, self.keypair_id)
+        reason = reason_to_reissue(leaf, key, self._request(), signer=signer, now=context.now(), renew_before=RENEW_BEFORE)
+        if reason is not None:
+            return replace(self, defect=reason)
+        context.keep_outputs(self.id, self._outputs(leaf, key, signer.certificate_pem))
+        return self
+
+    def apply(self, host: Host, context: RunContext, actual: Certificate | None) -> None:
+        """Issue the certificate with a new key; after a crash in between, key and certificate do not match and both are made anew."""
+        from agents.pki.issue import issue
+        from agents.pki.keypair import generate_rsa_key
+
+        signer = context.signer(self.signer, self.keypair_id)
+        if not signer.key:
+            raise SpecError(f"the key {self.keypair_id} of keyset {self.signer} has no private part, so it cannot sign {self.name}")
+        key = generate_rsa_key()
+        now = context.now()
+        not_after = now + validity_on(context.address_texts())
+        leaf = issue(self._request(), signer=signer, key=key, not_before=now - BACKDATED, not_after=not_after)
+        host.make_directory(CERTIFICATES, mode=0o700)
+        host.write(self._path("key"), key.reveal(), mode=0o600)
+        host.write(self._path("crt"), leaf, mode=0o600)
+        context.keep_outputs(self.id, self._outputs(leaf, key, signer.certificate_pem))
+
+    def _path(self, suffix: str) -> str:
+        return f"{CERTIFICATES}/{self.name.replace('/', '_')}.{suffix}"
+
+    def _request(self) -> CertificateRequest:
+        from agents.pki.issue import CertificateRequest, Usage
+
+        usages = {
+            CertificateType.CA: Usage.CA,
+            CertificateType.CLIENT: Usage.CLIENT,
+            CertificateType.SERVER: Usage.SERVER,
+            CertificateType.CLIENT_SERVER: Usage.CLIENT_SERVER,
+        }
+        return CertificateRequest(
+            common_name=self.common_name,
+            organization=self.organization,
+            alternate_names=self.alternate_names,
+            usage=usages[self.type],
+        )
+
+    def _outputs(self, leaf: bytes, key: Secret, ca: bytes) -> dict[str, bytes]:
+        cert = leaf.rstrip(b"\n") + b"\n\n" + ca if self.include_root else leaf
+        return {"cert": cert, "key": key.reveal(), "ca": ca}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +133,45 @@ class Kubeconfig:
     def id(self) -> str:
         """The unique name."""
         return f"kubeconfig:{self.name}"
+
+    def read(self, host: Host, context: RunContext) -> Kubeconfig | None:
+        """Return it as soon as its certificate is there: it is nothing but text made of that."""
+        try:
+            context.keep_outputs(self.id, {"config": self._text(context).encode()})
+        except NotFoundError:
+            return None
+        return self
+
+    def apply(self, host: Host, context: RunContext, actual: Kubeconfig | None) -> None:
+        """Make the text."""
+        context.keep_outputs(self.id, {"config": self._text(context).encode()})
+
+    def _text(self, context: RunContext) -> str:
+        """Return the kubeconfig with sorted keys, byte for byte as kops writes it."""
+        ca = context.output(self.certificate, "ca") if self.ca is None else self.ca
+        cert = context.output(self.certificate, self.cert_output)
+        key = context.output(self.certificate, self.key_output)
+        lines = (
+            "apiVersion: v1",
+            "clusters:",
+            "- cluster:",
+            f"    certificate-authority-data: {_base64(ca)}",
+            f"    server: {self.server_url}",
+            "  name: local",
+            "contexts:",
+            "- context:",
+            "    cluster: local",
+            f"    user: {self.name}",
+            "  name: service-account-context",
+            "current-context: service-account-context",
+            "kind: Config",
+            "users:",
+            f"- name: {self.name}",
+            "  user:",
+            f"    client-certificate-data: {_base64(cert)}",
+            f"    client-key-data: {_base64(key)}",
+        )
+        return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +193,31 @@ class BootstrapCertificates:
     def id(self) -> str:
         """The unique name."""
         return "bootstrap:client"
+
+    def read(self, host: Host, context: RunContext) -> BootstrapCertificates | None:
+        """Return it where nothing is asked for; a worker's certificates are not kept yet."""
+        return None if self.names else self
+
+    def apply(self, host: Host, context: RunContext, actual: BootstrapCertificates | None) -> None:
+        """Refuse with a SpecError: the conversation with kops-controller is not part of this release."""
+        raise SpecError(
+            f"{', '.join(self.names)}: certificates from kops-controller at {self.base_url} are not supported by this release",
+            code="not-supported",
+        )
+
+
+def validity_on(address_texts: tuple[str, ...]) -> timedelta:
+    """Return how long certificates issued on a node with these addresses ("10.0.0.5/24") are valid.
+
+    455 days and up to 719 hours, the same for all certificates of a node.
+
+    Source: kops' IssueCert; FNV-1 of 32 bits over the sorted texts.
+    """
+    digest = 0x811C9DC5
+    for byte in "".join(sorted(address_texts)).encode():
+        digest = (digest * 0x01000193) & 0xFFFFFFFF ^ byte
+    return VALIDITY + timedelta(hours=digest % 720)
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

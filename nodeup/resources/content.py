@@ -42,5 +42,20 @@ class FromResource:
     producer: str
     output: str
 
+    @property
+    def is_secret(self) -> bool:
+        """Whether the output holds a private key: everything but certificates does (a kubeconfig holds one)."""
+        return self.output.rsplit(".", 1)[-1] not in {"cert", "ca"}
+
 
 Content = Literal | SecretLiteral | FromAsset | FromResource
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What stands in a file in place of the desired bytes; only reading makes it, a plan never holds one."""
+
+    sha256: str
+    size_bytes: int
+    #: The bytes for a diff; None where they are secret or too large to show.
+    content: bytes | None = None

@@ -7,7 +7,7 @@ from nodeup.resources.certificate import BootstrapCertificates, Certificate, Kub
 from nodeup.resources.cloud import DiscoveryRegistration, Ipv6Prefix
 from nodeup.resources.file import Directory, File, Symlink
 from nodeup.resources.hosts import HostsBlock
-from nodeup.resources.image import ImageArchive, PulledImage
+from nodeup.resources.image import ImageArchive, ImageFiles, PulledImage
 from nodeup.resources.mount import BindMount, FormattedVolume
 from nodeup.resources.package import AptSource, Package
 from nodeup.resources.unit import Unit
@@ -25,6 +25,7 @@ AnyResource = (
     | FormattedVolume
     | HostsBlock
     | ImageArchive
+    | ImageFiles
     | Ipv6Prefix
     | Kubeconfig
     | Package

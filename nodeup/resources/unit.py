@@ -6,7 +6,28 @@ they were at the last successful start. A crash between "wrote the config" and "
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from agents.errors import NotFoundError, RefusedError, TransientError
+from agents.host.protocol import Host
+from nodeup.resources.protocol import STATE_DIRECTORY, RunContext
+
+#: Where the stamps of successful starts are.
+STAMPS = f"{STATE_DIRECTORY}/units"
+#: systemd's own limit for a start is 90 s by default; hooks of users are oneshots that may pull an image first.
+START_DEADLINE = timedelta(minutes=5)
+QUERY_DEADLINE = timedelta(seconds=20)
+
+#: The one whose value tells that a oneshot ran since boot.
+_STARTED = "ExecMainStartTimestampMonotonic"
+_PROPERTIES = (_STARTED, "LoadState", "ActiveState", "SubState", "Result", "Type", "UnitFileState", "NeedDaemonReload")
+#: States of an enabled unit file, or of one that cannot be enabled because it has no [Install] section.
+_ENABLED = frozenset({"enabled", "enabled-runtime", "static", "alias", "indirect", "generated", "linked"})
+_SUFFIXES = ("service", "socket", "timer", "mount", "path", "slice", "target", "device", "swap", "scope", "automount")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +45,177 @@ class Unit:
     #: kops' fields, kept for the conformance dump: whether run state is managed at all, and whether unneeded restarts are avoided.
     manage_state: bool | None = None
     smart_restart: bool | None = None
+    #: Why a running unit must be restarted; only read sets it, and a plan always wants "".
+    stale: str = ""
 
     @property
     def id(self) -> str:
         """The unique name."""
         return f"unit:{self.name}"
+
+    @property
+    def full_name(self) -> str:
+        """The name as systemd has it: kops' "chrony" is chrony.service."""
+        return self.name if self.name.rsplit(".", 1)[-1] in _SUFFIXES else f"{self.name}.service"
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether enabling, starting and stopping are our concern."""
+        return self.manage_state is not False
+
+    def path(self, context: RunContext) -> str:
+        """Return the path of the unit file that we write."""
+        return f"{context.distribution.unit_directory}/{self.full_name}"
+
+    def inputs(self, definition: str, path: str) -> tuple[str, ...]:
+        """Return the sorted paths whose bytes a running process depends on."""
+        return tuple(sorted({path, *self.restart_on, *_paths_in(definition)}))
+
+    def read(self, host: Host, context: RunContext) -> Unit | None:
+        """Return the unit as systemd sees it; None where there is no such unit.
+
+        On a host without commands (a directory), only the unit file is there to be seen, and it counts as neither enabled nor running.
+        """
+        definition = _text(host, self.path(context))
+        shown = _show(host, self.full_name)
+        if definition is None and (shown is None or shown.get("LoadState") in {"not-found", "", None}):
+            return None
+        running = _is_running(shown or {})
+        managed_state = self.is_managed and self.running is not None
+        return replace(
+            self,
+            definition=None if self.definition is None else (definition or ""),
+            enabled=_is_enabled(shown or {}) if self.is_managed and self.enabled is not None else self.enabled,
+            running=running if managed_state else self.running,
+            stale=self._staleness(host, context, shown or {}) if managed_state and self.running and running else "",
+        )
+
+    def apply(self, host: Host, context: RunContext, actual: Unit | None) -> None:
+        """Write the unit file, enable, and start, restart or stop; a start that systemd does not report as good is a TransientError."""
+        if self.definition is not None and (actual is None or actual.definition != self.definition):
+            host.write(self.path(context), self.definition.encode(), mode=0o644)
+            _systemctl(host, "daemon-reload")
+        elif (_show(host, self.full_name) or {}).get("NeedDaemonReload") == "yes":
+            _systemctl(host, "daemon-reload")
+        if not self.is_managed:
+            return
+        if self.enabled is not None and (actual is None or actual.enabled != self.enabled):
+            _systemctl(host, "enable" if self.enabled else "disable", self.full_name)
+        self._set_running(host, context, actual)
+
+    def _set_running(self, host: Host, context: RunContext, actual: Unit | None) -> None:
+        was_running = actual is not None and bool(actual.running)
+        if self.running is False and was_running:
+            _systemctl(host, "stop", self.full_name)
+        elif self.running:
+            changed = actual is None or (self.definition is not None and actual.definition != self.definition)
+            if changed or not was_running or (actual is not None and actual.stale):
+                self._start(host, context)
+
+    def _start(self, host: Host, context: RunContext) -> None:
+        """Restart, look whether it runs, and stamp what it was started with.
+
+        The digest is taken before the start: an input that changes meanwhile makes the stamp old, never wrongly new.
+        """
+        digests = self._digests(host, context)
+        _systemctl(host, "restart", self.full_name)
+        shown = _show(host, self.full_name) or {}
+        if not _is_running(shown):
+            state = f"{shown.get('ActiveState')}/{shown.get('SubState')}, result {shown.get('Result')}"
+            raise TransientError(
+                f"{self.full_name} was started and is {state}, expected active", hint=f"journalctl -u {self.full_name} -n 50"
+            )
+        stamp = json.dumps({"unit": self.full_name, "inputs": digests}, indent=1, sort_keys=True) + "\n"
+        host.write(f"{STAMPS}/{self.full_name}.json", stamp.encode(), mode=0o600)
+
+    def _digests(self, host: Host, context: RunContext) -> dict[str, str]:
+        path = self.path(context)
+        definition = _text(host, path)
+        if definition is None:
+            shown = _run_systemctl(host, "cat", self.full_name)
+            definition = shown or ""
+        digests = {}
+        for name in self.inputs(definition, path):
+            try:
+                digests[name] = context.digest(name)
+            except NotFoundError:
+                digests[name] = "absent"
+        digests["definition"] = hashlib.sha256(definition.encode()).hexdigest()
+        return digests
+
+    def _staleness(self, host: Host, context: RunContext, shown: Mapping[str, str]) -> str:
+        """Return why it runs with old inputs, or ""; a unit that we never started counts as current.
+
+        A unit without a stamp was started by its package or at boot; its definition is compared as a field of its own.
+        """
+        ran_once = shown.get("Type") == "oneshot" and shown.get("ActiveState") != "active"
+        kind = "was run" if ran_once else "was started"
+        stamp = _text(host, f"{STAMPS}/{self.full_name}.json")
+        if stamp is None:
+            return "" if self.definition is None else f"it is not known with which inputs it {kind}"
+        try:
+            then = json.loads(stamp)["inputs"]
+        except (ValueError, KeyError, TypeError):
+            return f"the record of its last start, {STAMPS}/{self.full_name}.json, is damaged"
+        now = self._digests(host, context)
+        changed = sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
+        return f"changed since it {kind}: {', '.join(changed)}" if changed else ""
+
+
+def _paths_in(definition: str) -> set[str]:
+    """Return the paths of EnvironmentFile= and the programs of ExecStart= of a unit file's text."""
+    paths = set()
+    for line in definition.replace("\\\n", " ").splitlines():
+        key, _, value = line.partition("=")
+        words = value.split()
+        if key.strip() in {"EnvironmentFile", "ExecStart"} and words:
+            # "-" means optional; @ : + ! are systemd's other prefixes of ExecStart.
+            path = words[0].lstrip("-@:+!").strip('"')
+            if path.startswith("/") and not set("*?[%$") & set(path):
+                paths.add(path)
+    return paths
+
+
+def _is_running(shown: Mapping[str, str]) -> bool:
+    """Whether a unit is up; a oneshot without RemainAfterExit is when it ran well since boot."""
+    if shown.get("ActiveState") in {"active", "reloading"}:
+        return True
+    ran = shown.get(_STARTED, "0") not in {"0", ""}
+    return shown.get("Type") == "oneshot" and shown.get("ActiveState") == "inactive" and shown.get("Result") == "success" and ran
+
+
+def _is_enabled(shown: Mapping[str, str]) -> bool:
+    return shown.get("UnitFileState") in _ENABLED
+
+
+def _text(host: Host, path: str) -> str | None:
+    try:
+        return host.read(path).decode(errors="replace")
+    except NotFoundError:
+        return None
+
+
+def _show(host: Host, name: str) -> dict[str, str] | None:
+    """Return systemd's properties of a unit; None on a host without commands or without systemd."""
+    text = _run_systemctl(host, "show", f"--property={','.join(_PROPERTIES)}", name)
+    if text is None:
+        return None
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def _run_systemctl(host: Host, *arguments: str) -> str | None:
+    try:
+        result = host.run(["systemctl", *arguments], timeout=QUERY_DEADLINE)
+    except (RefusedError, NotFoundError):
+        return None
+    return result.stdout if result.ok else None
+
+
+def _systemctl(host: Host, *arguments: str) -> None:
+    result = host.run(["systemctl", *arguments], timeout=START_DEADLINE)
+    if not result.ok:
+        said = (result.stderr or result.stdout).strip()[-2000:]
+        raise TransientError(
+            f"`systemctl {' '.join(arguments)}` exited with {result.exit_code}: {said}",
+            hint=f"journalctl -u {arguments[-1]} -n 50" if len(arguments) > 1 else "",
+        )
