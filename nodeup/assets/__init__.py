@@ -1,0 +1,1 @@
+"""Assets: what a node downloads, from which mirrors, and what is in it."""

@@ -1,0 +1,42 @@
+"""Packages of the distribution that containers and the kubelet need, and those that operators ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nodeup.planners.context import PlanContext
+from nodeup.resources.kinds import AnyResource
+from nodeup.resources.package import Package
+
+
+def plan_packages(context: PlanContext) -> Iterator[AnyResource]:
+    """Plan each package once; distributions without a package manager get none."""
+    yield from (Package(name=name) for name in dict.fromkeys(_names(context)))
+
+
+def _names(context: PlanContext) -> tuple[str, ...]:
+    distribution = context.facts.distribution
+    if not (distribution.is_deb or distribution.is_rpm):
+        return ()
+    base = (
+        ("iptables", "libapparmor1", "libseccomp2") if distribution.is_deb else (*_rpm_iptables(context), "libseccomp", "container-selinux")
+    )
+    nftables = ("nftables",) if _proxies_with_nftables(context) else ()
+    return (*base, *nftables, "util-linux", *context.spec.config.texts("packages"))
+
+
+def _rpm_iptables(context: PlanContext) -> tuple[str, ...]:
+    """Return what brings an iptables command: the legacy one where it still exists, else the one on top of nftables."""
+    match context.facts.distribution.id:
+        case "al2023":
+            return ("iptables-nft",)
+        case "rhel8" | "rhel9" | "rocky8":
+            return ("iptables",)
+        case _:
+            return ("nftables", "iptables-nft")
+
+
+def _proxies_with_nftables(context: PlanContext) -> bool:
+    """Tell whether kube-proxy is set to nftables. kops wants `enabled: true` in the configuration, which its own CLI leaves out."""
+    proxy = context.spec.kube_proxy
+    return proxy is not None and proxy.boolean("enabled") is True and proxy.text("proxyMode") == "nftables"

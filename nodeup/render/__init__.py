@@ -1,0 +1,1 @@
+"""From decided values to the text of configuration files; pure, one file a format."""

@@ -1,0 +1,162 @@
+"""Compare plans with kops' tasks and print what differs.
+
+    python -m tests.conformance.run [CASE_GLOB] [--builder KubeletBuilder] [--lines 12] [--summary] [--keep-differences]
+
+CASE_GLOB matches case names ("cases/minimal-1.36/*"; "*" crosses "/"). With --builder only the tasks of that builder are
+compared, with our planner of the same name. --keep-differences shows intended differences too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import difflib
+import fnmatch
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agents.errors import AgentError
+from nodeup.assets.catalog import ArchiveMember, AssetSource, Catalog
+from nodeup.planners import context_of, planned
+from nodeup.planners.context import PlanContext, Profile
+from nodeup.planners.table import PLANNERS
+from nodeup.resources.kinds import AnyResource
+from tests.conformance.compare import Difference, Rule, compare, rules
+from tests.conformance.corpus import Case, cases
+from tests.conformance.dump import documents, key_of
+
+#: Builders whose golden shows only a part of what they make: (builder, the paths and names it shows).
+GOLDEN_SUBSET = "KubeletBuilder (golden subset)"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one case: differences left after the intended ones, and the builder of each task."""
+
+    case: Case
+    differences: tuple[Difference, ...]
+    intended: tuple[tuple[Rule, Difference], ...]
+    builders: dict[str, str]
+    tasks: int
+
+
+def compare_case(case: Case, *, builder: str = "", intended: tuple[Rule, ...] = ()) -> Outcome:
+    """Plan a case and compare it; `builder` restricts both sides."""
+    context = context_of_case(case)
+    wanted = builder or case.builder.partition(" ")[0]
+    pairs = planned(context, PLANNERS)
+    made_by = {resource.id: name for name, resource in pairs}
+    actual = documents(resource for _, resource in pairs)
+    keys = _keys_by_id(pairs)
+    if wanted:
+        actual = {key: dumped for key, dumped in actual.items() if made_by[keys[key]] == wanted}
+    expected = {key: task for key, task in case.expected().items() if not builder or task.builder.partition(" ")[0] == builder}
+    if case.builder == GOLDEN_SUBSET:
+        actual = {key: dumped for key, dumped in actual.items() if key in expected}
+    found = compare(actual, expected)
+    left, covered = [], []
+    for difference in found:
+        rule = next((rule for rule in intended if rule.covers(case.name, difference)), None)
+        if rule is None:
+            left.append(difference)
+        else:
+            covered.append((rule, difference))
+    builders = {key: made_by[keys[key]] for key in actual} | {key: task.builder for key, task in expected.items()}
+    return Outcome(case, tuple(left), tuple(covered), builders, len(expected))
+
+
+def context_of_case(case: Case) -> PlanContext:
+    """Return what planners are given for a case."""
+    context = context_of(case.spec(), case.facts(), Profile.KOPS, members=case.members())
+    golden = case.golden_assets()
+    if not golden:
+        return context
+    archive = "https://example.com/golden.tar.gz"
+    sources = tuple(
+        AssetSource(urls=(str(a["path"]),), hash=None) for a in golden if "://" in str(a["path"]) or str(a["path"]).startswith("/")
+    )
+    members = tuple(
+        ArchiveMember(path=str(a["path"]), archive=archive)
+        for a in golden
+        if "://" not in str(a["path"]) and not str(a["path"]).startswith("/")
+    )
+    named = sources + ((AssetSource(urls=(archive,), hash=None),) if members else ())
+    return PlanContext(spec=context.spec, facts=context.facts, profile=context.profile, catalog=Catalog(sources=named, members=members))
+
+
+def _keys_by_id(pairs: tuple[tuple[str, AnyResource], ...]) -> dict[str, str]:
+    return {key_of(resource): resource.id for _, resource in pairs if key_of(resource)}
+
+
+def _lines(difference: Difference, limit: int) -> Iterator[str]:
+    if not difference.field:
+        yield f"  {difference.actual:8} {difference.key}"
+        return
+    actual, expected = difference.actual, difference.expected
+    yield f"  differs  {difference.key}  {difference.field}"
+    if _is_long(actual) and _is_long(expected):
+        changes = difflib.unified_diff(_split(expected), _split(actual), "expected", "actual", lineterm="", n=1)
+        yield from (f"      {line}" for line in list(changes)[2 : 2 + limit])
+    else:
+        yield f"      expected {expected!r:.300}"
+        yield f"      actual   {actual!r:.300}"
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, list) or (isinstance(value, str) and "\n" in value)
+
+
+def _split(value: object) -> list[str]:
+    return value.splitlines() if isinstance(value, str) else [repr(item) for item in value] if isinstance(value, list) else [repr(value)]
+
+
+def main() -> int:  # noqa: C901 - a report is a list of small decisions
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", nargs="?", default="*")
+    parser.add_argument("--builder", default="")
+    parser.add_argument("--lines", type=int, default=12)
+    parser.add_argument("--summary", action="store_true")
+    parser.add_argument("--keep-differences", action="store_true")
+    arguments = parser.parse_args()
+    intended = () if arguments.keep_differences else rules()
+    equal, total = collections.Counter[str](), collections.Counter[str]()
+    by_builder, kinds = collections.Counter[str](), collections.Counter[str]()
+    used = set[int]()
+    for case in cases():
+        if not fnmatch.fnmatchcase(case.name, arguments.case):
+            continue
+        if arguments.builder and case.builder and case.builder.partition(" ")[0] != arguments.builder:
+            continue
+        group = case.name.split("/")[0]
+        total[group] += 1
+        try:
+            outcome = compare_case(case, builder=arguments.builder, intended=intended)
+        except AgentError as error:
+            print(f"{case.name}: {type(error).__name__}: {error}")
+            continue
+        except Exception:  # noqa: BLE001 - a report of all cases is wanted, however many crash
+            print(f"{case.name}: {traceback.format_exc(limit=-3)}")
+            continue
+        used.update(id(rule) for rule, _ in outcome.intended)
+        equal[group] += not outcome.differences
+        for key in {difference.key for difference in outcome.differences}:
+            by_builder[outcome.builders[key]] += 1
+            kinds[key] += 1
+        if outcome.differences and not arguments.summary:
+            print(f"{case.name}:")
+            for difference in outcome.differences:
+                print("\n".join(_lines(difference, arguments.lines)))
+    for group in sorted(total):
+        print(f"{group}: {equal[group]} of {total[group]} cases equal")
+    for builder, count in by_builder.most_common():
+        print(f"  {count:6} tasks differ of {builder}")
+    if arguments.summary:
+        for key, count in kinds.most_common(40):
+            print(f"  {count:6} {key}")
+    return 0 if equal == total else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
