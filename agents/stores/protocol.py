@@ -61,7 +61,11 @@ class Store(Protocol):
         ...
 
     def create(self, key: str, content: bytes) -> str:
-        """Create a blob that must not exist; of several callers exactly one succeeds. Return its version. ConflictError for the others."""
+        """Create a blob that must not exist; of several callers exactly one succeeds. Return its version. ConflictError for the others.
+
+        After a TransientError (an answer that got lost) the blob may have been created: who cares puts something of its own
+        into the content and reads it back. The same holds for `replace_if_unchanged`.
+        """
         ...
 
     def replace_if_unchanged(self, key: str, content: bytes, version: str) -> str:
@@ -73,7 +77,10 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str = "") -> tuple[Entry, ...]:
-        """Return all blobs at or below the directory `prefix` ("" is all), sorted by key."""
+        """Return all blobs below the directory `prefix` ("" is all), sorted by key; keys stay relative to the store.
+
+        "a" has "a/b" below it, but neither "a" nor "ab". A directory that does not exist has nothing below it.
+        """
         ...
 
     def delete(self, key: str) -> None:
