@@ -1,6 +1,6 @@
 """Asking one other manager: a typed, asynchronous client in which every call has a deadline.
 
-Nothing here retries or decides. Errors of every method: DeadlineError when `within` ends, TransientError for a peer that
+Nothing here retries or decides. Errors of every method: DeadlineError when `deadline` ends, TransientError for a peer that
 cannot be reached or a Go peer's plain error, AccessError when TLS or the token is not accepted, and whatever AgentError
 one of our own peers raised (its class, code and hint travel along, see `etcdmanager.peering.errors`).
 """
@@ -46,69 +46,69 @@ _CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
 
 
 class Peer(Protocol):
-    """One other manager (or ourselves, over loopback). `within` is the whole call's deadline."""
+    """One other manager (or ourselves, over loopback). `deadline` bounds the whole call."""
 
     @property
     def id(self) -> str:
         """The peer id that the other side has proved by its certificate."""
         ...
 
-    async def ping(self, info: m.PeerInfo, *, within: timedelta) -> m.PeerInfo:
+    async def ping(self, info: m.PeerInfo, *, deadline: timedelta) -> m.PeerInfo:
         """Say who we are and return who they are."""
         ...
 
-    async def notify_leadership(self, view: m.View, *, within: timedelta) -> m.LeadershipAnswer:
+    async def notify_leadership(self, view: m.View, *, deadline: timedelta) -> m.LeadershipAnswer:
         """Claim or assert leadership. A refusal is an answer, not an error."""
         ...
 
-    async def info(self, *, within: timedelta) -> m.Info:
+    async def info(self, *, deadline: timedelta) -> m.Info:
         """Return what every manager says about its member, Go's included."""
         ...
 
-    async def describe(self, *, within: timedelta) -> m.Description | None:
+    async def describe(self, *, deadline: timedelta) -> m.Description | None:
         """Return everything about its member; None from a Go peer, which cannot say."""
         ...
 
-    async def update_endpoints(self, members: Sequence[m.MemberMapEntry], *, within: timedelta) -> None:
+    async def update_endpoints(self, members: Sequence[m.MemberMapEntry], *, deadline: timedelta) -> None:
         """Tell it the members' names and addresses, for its hosts file."""
         ...
 
-    async def join(self, request: m.JoinRequest, header: m.Header, *, within: timedelta) -> None:
+    async def join(self, request: m.JoinRequest, header: m.Header, *, deadline: timedelta) -> None:
         """Take it through a step of becoming a member; it does not wait for etcd to be healthy."""
         ...
 
-    async def reconfigure(self, request: m.ReconfigureRequest, header: m.Header, *, within: timedelta) -> None:
+    async def reconfigure(self, request: m.ReconfigureRequest, header: m.Header, *, deadline: timedelta) -> None:
         """Change quarantine, version or TLS; our peers restart etcd only if something changes, Go's always."""
         ...
 
-    async def stop_etcd(self, header: m.Header, *, within: timedelta) -> None:
+    async def stop_etcd(self, header: m.Header, *, deadline: timedelta) -> None:
         """Stop etcd and move its data to the trash."""
         ...
 
-    async def do_backup(self, storage: str, info: m.BackupInfo, header: m.Header, *, within: timedelta) -> str:
+    async def do_backup(self, storage: str, info: m.BackupInfo, header: m.Header, *, deadline: timedelta) -> str:
         """Back its member up into `storage` and return the backup's name (Go's call: no progress)."""
         ...
 
-    async def do_restore(self, storage: str, backup_name: str, header: m.Header, *, within: timedelta) -> None:
+    async def do_restore(self, storage: str, backup_name: str, header: m.Header, *, deadline: timedelta) -> None:
         """Copy a backup's keys into its running etcd (Go's call)."""
         ...
 
     async def prepare_restore(
-        self, request: m.PrepareRestoreRequest, header: m.Header, *, within: timedelta, on_progress: OnProgress | None = None
+        self, request: m.PrepareRestoreRequest, header: m.Header, *, deadline: timedelta, on_progress: OnProgress | None = None
     ) -> m.PreparedRestore:
         """Have it fetch, verify and restore beside its serving data. Repeating it for a prepared token returns at once."""
         ...
 
-    async def commit_restore(self, cluster_token: str, header: m.Header, *, within: timedelta) -> str:
+    async def commit_restore(self, cluster_token: str, header: m.Header, *, deadline: timedelta) -> str:
         """Swap prepared data in and return the token whose data went to the trash ("": none). Repeatable."""
         ...
 
-    async def abort_restore(self, cluster_token: str, header: m.Header, *, within: timedelta) -> None:
+    async def abort_restore(self, cluster_token: str, header: m.Header, *, deadline: timedelta) -> None:
         """Throw prepared data away; RefusedError once committed. Repeatable."""
         ...
 
     async def take_backup(
-        self, request: m.TakeBackupRequest, header: m.Header, *, within: timedelta, on_progress: OnProgress | None = None
+        self, request: m.TakeBackupRequest, header: m.Header, *, deadline: timedelta, on_progress: OnProgress | None = None
     ) -> m.TakenBackup:
         """Back its member up, verified at capture."""
         ...
@@ -141,49 +141,49 @@ class PeerClient:
         """The peer id that the server's certificate must carry."""
         return self._id
 
-    async def ping(self, info: m.PeerInfo, *, within: timedelta) -> m.PeerInfo:
+    async def ping(self, info: m.PeerInfo, *, deadline: timedelta) -> m.PeerInfo:
         """See Peer."""
         with self._mapped("Ping"):
             request = cluster_pb2.PingRequest(info=codec.peer_info_to_wire(info))
-            answer = await self._cluster.Ping(request, timeout=within.total_seconds())
+            answer = await self._cluster.Ping(request, timeout=deadline.total_seconds())
             return codec.peer_info_from_wire(answer.info)
 
-    async def notify_leadership(self, view: m.View, *, within: timedelta) -> m.LeadershipAnswer:
+    async def notify_leadership(self, view: m.View, *, deadline: timedelta) -> m.LeadershipAnswer:
         """See Peer."""
         with self._mapped("LeaderNotification"):
             request = cluster_pb2.LeaderNotificationRequest(view=codec.view_to_wire(view))
-            answer = await self._cluster.LeaderNotification(request, timeout=within.total_seconds())
+            answer = await self._cluster.LeaderNotification(request, timeout=deadline.total_seconds())
             return codec.answer_from_wire(answer)
 
-    async def info(self, *, within: timedelta) -> m.Info:
+    async def info(self, *, deadline: timedelta) -> m.Info:
         """See Peer."""
         with self._mapped("GetInfo"):
-            answer = await self._manager.GetInfo(manager_pb2.GetInfoRequest(), timeout=within.total_seconds())
+            answer = await self._manager.GetInfo(manager_pb2.GetInfoRequest(), timeout=deadline.total_seconds())
             return codec.info_from_wire(answer)
 
-    async def describe(self, *, within: timedelta) -> m.Description | None:
+    async def describe(self, *, deadline: timedelta) -> m.Description | None:
         """See Peer."""
         try:
             with self._mapped("Describe"):
-                answer = await self._member.Describe(member_pb2.DescribeRequest(), timeout=within.total_seconds())
+                answer = await self._member.Describe(member_pb2.DescribeRequest(), timeout=deadline.total_seconds())
         except NotFoundError as error:
             if error.code == UNIMPLEMENTED:
                 return None
             raise
         return codec.description_from_wire(answer)
 
-    async def update_endpoints(self, members: Sequence[m.MemberMapEntry], *, within: timedelta) -> None:
+    async def update_endpoints(self, members: Sequence[m.MemberMapEntry], *, deadline: timedelta) -> None:
         """See Peer."""
         with self._mapped("UpdateEndpoints"):
             request = manager_pb2.UpdateEndpointsRequest(member_map=codec.member_map_to_wire(members))
-            await self._manager.UpdateEndpoints(request, timeout=within.total_seconds())
+            await self._manager.UpdateEndpoints(request, timeout=deadline.total_seconds())
 
-    async def join(self, request: m.JoinRequest, header: m.Header, *, within: timedelta) -> None:
+    async def join(self, request: m.JoinRequest, header: m.Header, *, deadline: timedelta) -> None:
         """See Peer."""
         with self._mapped(f"JoinCluster({request.phase.name})"):
-            await self._manager.JoinCluster(codec.join_to_wire(request, header), timeout=within.total_seconds())
+            await self._manager.JoinCluster(codec.join_to_wire(request, header), timeout=deadline.total_seconds())
 
-    async def reconfigure(self, request: m.ReconfigureRequest, header: m.Header, *, within: timedelta) -> None:
+    async def reconfigure(self, request: m.ReconfigureRequest, header: m.Header, *, deadline: timedelta) -> None:
         """See Peer."""
         message = manager_pb2.ReconfigureRequest(
             header=codec.header_to_wire(header),
@@ -192,57 +192,57 @@ class PeerClient:
             enable_tls=request.enable_tls,
         )
         with self._mapped("Reconfigure"):
-            await self._manager.Reconfigure(message, timeout=within.total_seconds())
+            await self._manager.Reconfigure(message, timeout=deadline.total_seconds())
 
-    async def stop_etcd(self, header: m.Header, *, within: timedelta) -> None:
+    async def stop_etcd(self, header: m.Header, *, deadline: timedelta) -> None:
         """See Peer."""
         with self._mapped("StopEtcd"):
             request = manager_pb2.StopEtcdRequest(header=codec.header_to_wire(header))
-            await self._manager.StopEtcd(request, timeout=within.total_seconds())
+            await self._manager.StopEtcd(request, timeout=deadline.total_seconds())
 
-    async def do_backup(self, storage: str, info: m.BackupInfo, header: m.Header, *, within: timedelta) -> str:
+    async def do_backup(self, storage: str, info: m.BackupInfo, header: m.Header, *, deadline: timedelta) -> str:
         """See Peer."""
         message = manager_pb2.DoBackupRequest(header=codec.header_to_wire(header), storage=storage, info=codec.backup_info_to_wire(info))
         with self._mapped("DoBackup"):
-            answer = await self._manager.DoBackup(message, timeout=within.total_seconds())
+            answer = await self._manager.DoBackup(message, timeout=deadline.total_seconds())
             return str(answer.name)
 
-    async def do_restore(self, storage: str, backup_name: str, header: m.Header, *, within: timedelta) -> None:
+    async def do_restore(self, storage: str, backup_name: str, header: m.Header, *, deadline: timedelta) -> None:
         """See Peer."""
         message = manager_pb2.DoRestoreRequest(header=codec.header_to_wire(header), storage=storage, backup_name=backup_name)
         with self._mapped("DoRestore"):
-            await self._manager.DoRestore(message, timeout=within.total_seconds())
+            await self._manager.DoRestore(message, timeout=deadline.total_seconds())
 
     async def prepare_restore(
-        self, request: m.PrepareRestoreRequest, header: m.Header, *, within: timedelta, on_progress: OnProgress | None = None
+        self, request: m.PrepareRestoreRequest, header: m.Header, *, deadline: timedelta, on_progress: OnProgress | None = None
     ) -> m.PreparedRestore:
         """See Peer."""
         with self._mapped("PrepareRestore"):
-            call = self._member.PrepareRestore(codec.prepare_to_wire(request, header), timeout=within.total_seconds())
+            call = self._member.PrepareRestore(codec.prepare_to_wire(request, header), timeout=deadline.total_seconds())
             async for news in _stream(call, on_progress):
                 if news.HasField("result"):
                     return codec.prepared_from_wire(news.result)
         raise InvariantError(f"peer {self._id} ended PrepareRestore without a result")
 
-    async def commit_restore(self, cluster_token: str, header: m.Header, *, within: timedelta) -> str:
+    async def commit_restore(self, cluster_token: str, header: m.Header, *, deadline: timedelta) -> str:
         """See Peer."""
         message = member_pb2.CommitRestoreRequest(header=codec.header_to_wire(header), cluster_token=cluster_token)
         with self._mapped("CommitRestore"):
-            answer = await self._member.CommitRestore(message, timeout=within.total_seconds())
+            answer = await self._member.CommitRestore(message, timeout=deadline.total_seconds())
             return str(answer.archived_token)
 
-    async def abort_restore(self, cluster_token: str, header: m.Header, *, within: timedelta) -> None:
+    async def abort_restore(self, cluster_token: str, header: m.Header, *, deadline: timedelta) -> None:
         """See Peer."""
         message = member_pb2.AbortRestoreRequest(header=codec.header_to_wire(header), cluster_token=cluster_token)
         with self._mapped("AbortRestore"):
-            await self._member.AbortRestore(message, timeout=within.total_seconds())
+            await self._member.AbortRestore(message, timeout=deadline.total_seconds())
 
     async def take_backup(
-        self, request: m.TakeBackupRequest, header: m.Header, *, within: timedelta, on_progress: OnProgress | None = None
+        self, request: m.TakeBackupRequest, header: m.Header, *, deadline: timedelta, on_progress: OnProgress | None = None
     ) -> m.TakenBackup:
         """See Peer."""
         with self._mapped("TakeBackup"):
-            call = self._member.TakeBackup(codec.take_backup_to_wire(request, header), timeout=within.total_seconds())
+            call = self._member.TakeBackup(codec.take_backup_to_wire(request, header), timeout=deadline.total_seconds())
             async for news in _stream(call, on_progress):
                 if news.HasField("result"):
                     return codec.taken_from_wire(news.result)
