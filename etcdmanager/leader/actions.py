@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from etcdmanager.leader.view import BackupRequest, Claim, Formation, RestoreCommand
+from etcdmanager.control.commands import BackupRequest, Claim, Formation, RestoreCommand
 from etcdmanager.spec import ClusterSpec
 
 

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from agents.versions import Version
+from etcdmanager.control.commands import BackupRequest, Claim, Formation, RestoreCommand
 from etcdmanager.etcd.answers import Member
 from etcdmanager.peering.messages import LiveStatus
 from etcdmanager.quorum import quorum
@@ -73,56 +74,14 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Formation:
-    """The decision to form a cluster, written before the first member is told, so that a crash cannot fork it."""
+class Queued:
+    """A restore that stands in the queue, and how far it is."""
 
-    token: str
-    #: Peer ids, sorted; exactly the spec's member count.
-    members: tuple[str, ...]
-    spec: ClusterSpec
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreCommand:
-    """A queued restore, in the Go-compatible form."""
-
-    #: Its directory below control/.
-    name: str
-    backup: str
-    spec: ClusterSpec | None
-    queued_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """How far a claimed restore has come; lies beside the command, changed only by conditional writes."""
-
-    command: str
-    backup: str
-    epoch: int
-    #: The new incarnation's cluster token.
-    token: str
-    #: Peer ids that will be members, sorted.
-    members: tuple[str, ...]
-    claimed_at: datetime
-    #: When the pre-restore copy was settled: taken (named below), or known to be impossible (name is "").
-    saved_at: datetime | None = None
-    pre_restore_backup: str = ""
-    #: When the first irreversible step was authorised. From then on a restore is only ever retried forward.
-    committing_at: datetime | None = None
-    #: When all members' hashes were found equal.
-    verified_at: datetime | None = None
-    revision: int = 0
-    keys: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackupRequest:
-    """An operator's backup-now."""
-
-    id: str
-    label: str = ""
+    command: RestoreCommand
+    #: None before it was claimed.
+    claim: Claim | None = None
+    #: Whether it was carried out or given up, and only its deletion is missing.
+    done: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,12 +133,8 @@ class ClusterView:
     #: Whether `etcd-cluster-created` exists.
     marker: bool
     formation: Formation | None
-    #: Queued restores that are neither failed nor finished, oldest first.
-    commands: tuple[RestoreCommand, ...]
-    #: The claim of the command that is under way.
-    claim: Claim | None
-    #: Whether the claimed command has its receipt: all is done but the tidying.
-    receipt: bool
+    #: Queued restores, oldest first.
+    queue: tuple[Queued, ...]
     requests: tuple[BackupRequest, ...]
     #: All backups in the store, oldest first.
     backups: tuple[Backup, ...]
@@ -220,11 +175,20 @@ class NoCluster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restoring:
-    """A restore is queued or under way; `claim` is this command's, None before it was claimed."""
+    """A restore is queued or under way."""
 
     seen: ClusterView
-    command: RestoreCommand
-    claim: Claim | None
+    queued: Queued
+
+    @property
+    def command(self) -> RestoreCommand:
+        """Return what was asked for."""
+        return self.queued.command
+
+    @property
+    def claim(self) -> Claim | None:
+        """Return how far it has come; None before it was claimed."""
+        return self.queued.claim
 
     @property
     def targets(self) -> tuple[Peer, ...]:
@@ -309,15 +273,13 @@ def phase_of(view: ClusterView) -> Phase:
     A claimed restore goes before everything. Otherwise an unfinished formation is finished first: nothing can
     be restored into half a cluster that could not be formed without it.
     """
-    claim = view.claim
-    if claim is not None:
-        command = next((c for c in view.commands if c.name == claim.command), None)
-        if command is not None:
-            return Restoring(seen=view, command=command, claim=claim)
+    claimed = [q for q in view.queue if q.done or q.claim is not None]
+    if claimed:
+        return Restoring(seen=view, queued=claimed[0])
     if formation_is_open(view):
         return NoCluster(seen=view)
-    if view.commands:
-        return Restoring(seen=view, command=view.commands[0], claim=None)
+    if view.queue:
+        return Restoring(seen=view, queued=view.queue[0])
     if view.configured:
         return Running(seen=view, token=majority_token(view.configured))
     return NoCluster(seen=view)

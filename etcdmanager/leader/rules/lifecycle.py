@@ -10,8 +10,9 @@ cluster over a live one when the marker is lost (register B-01, kubernetes/kops#
 from __future__ import annotations
 
 from agents.versions import Version
+from etcdmanager.control.commands import Formation
 from etcdmanager.leader.actions import Answer, DecideFormation, SealFormation, StartMembers, Wait
-from etcdmanager.leader.view import ClusterView, Formation, Holding, NoCluster, Peer, formation_is_open
+from etcdmanager.leader.view import ClusterView, Holding, NoCluster, Peer, formation_is_open
 from etcdmanager.spec import ClusterSpec
 
 _RESTORE_HINT = "etcd-manager list-backups, then etcd-manager restore-backup latest"

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from etcdmanager.control.commands import Claim
 from etcdmanager.leader.actions import (
     AbortRestore,
     Answer,
@@ -38,7 +39,7 @@ from etcdmanager.leader.actions import (
 from etcdmanager.leader.rules.lifecycle import peers_without_version
 from etcdmanager.leader.rules.maintenance import backup_sources
 from etcdmanager.leader.rules.quarantine import next_to_lift
-from etcdmanager.leader.view import Claim, Holding, Peer, Restoring, majority_token
+from etcdmanager.leader.view import Holding, Peer, Restoring, majority_token
 from etcdmanager.quorum import quorum
 
 #: How long a claimed restore may take to get everything ready. 400 MB take seconds, 8 GiB (etcd's largest
@@ -56,8 +57,8 @@ _BEFORE_COMMIT = ("claim_restore", "prepare_restore", "save_before_restore", "fe
 
 
 def forget_finished(view: Restoring) -> Answer:
-    """Delete a command that has its receipt; it is never executed again (register B-03)."""
-    return ForgetCommand(command=view.command) if view.seen.receipt else None
+    """Delete a command that was carried out or given up; it is never executed again (register B-03)."""
+    return ForgetCommand(command=view.command) if view.queued.done else None
 
 
 def take_over_claim(view: Restoring) -> Answer:

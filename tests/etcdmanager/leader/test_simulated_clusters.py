@@ -1,0 +1,287 @@
+"""What becomes of whole clusters under the leader's rules, in the simulated world."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from etcdmanager.control.commands import BackupRequest
+from etcdmanager.leader import actions as a
+from tests.simulator.world import World, fresh_world, queue_restore, running_world
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_blank_peers_form_one_cluster_that_serves(count: int) -> None:
+    world = fresh_world(count)
+    world.settle()
+    assert world.formed == ["token-1"]
+    assert world.marker
+    assert world.open_to_clients() == ["token-1"]
+    assert len(world.serving("token-1")) == count
+
+
+def test_the_first_backup_is_taken_right_after_formation() -> None:
+    world = fresh_world()
+    world.settle()
+    assert len(world.backups) == 1
+
+
+def test_a_surplus_peer_is_not_in_the_new_cluster() -> None:
+    world = fresh_world(4, wanted=3)
+    world.settle()
+    assert sorted(d.id for d in world.serving("token-1")) == ["etcd-a", "etcd-b", "etcd-c"]
+
+
+@pytest.mark.parametrize("cut", range(6))
+def test_a_formation_that_loses_its_leader_anywhere_is_finished_by_the_next(cut: int) -> None:
+    for dying_round in range(4):
+        world = fresh_world()
+        for _ in range(dying_round):
+            world.round()
+        world.round(cut_after=cut)
+        world.settle()
+        assert world.formed == ["token-1"], "one incarnation only"
+        assert len(world.serving("token-1")) == 3
+
+
+def test_no_cluster_is_formed_while_a_known_peer_is_away() -> None:
+    world = fresh_world()
+    world.disks["etcd-c"].up = False
+    decision = world.settle()
+    assert isinstance(decision.action, a.Wait)
+    assert decision.action.code == "formation-waits-for-peers"
+    assert world.formed == []
+
+
+def test_trash_on_one_peer_prevents_a_new_cluster() -> None:
+    world = fresh_world()
+    world.disks["etcd-b"].trash.append("old")
+    decision = world.settle()
+    assert isinstance(decision.action, a.Wait)
+    assert decision.action.code == "S1-peer-holds-data"
+
+
+def test_a_created_cluster_is_never_created_again() -> None:
+    world = running_world()
+    for disk in world.disks.values():
+        disk.token = ""
+    decision = world.settle()
+    assert isinstance(decision.action, a.Wait)
+    assert decision.action.code == "S1-cluster-was-created"
+    assert world.formed == ["token-1"]
+
+
+def test_a_lost_marker_over_a_living_cluster_is_written_again() -> None:
+    world = running_world()
+    world.marker = False
+    world.settle()
+    assert world.marker
+    assert world.formed == ["token-1"]
+    assert world.contents["token-1"] == "written"
+
+
+def test_a_lost_marker_and_blank_disks_form_nothing_while_backups_exist() -> None:
+    world = running_world()
+    world.marker = False
+    for disk in world.disks.values():
+        disk.token = ""
+    decision = world.settle()
+    assert isinstance(decision.action, a.Wait)
+    assert decision.action.code == "S1-backups-exist"
+
+
+def test_backups_come_once_per_interval_whoever_leads() -> None:
+    world = running_world()
+    began = world.now
+    while world.now - began < timedelta(hours=1):
+        world.succeed()
+        world.round()
+    taken = [b for b in world.backups if b.taken_at > began]
+    assert len(taken) == 4
+
+
+def test_a_requested_backup_is_taken_at_once_and_answered() -> None:
+    world = running_world()
+    world.requests.append(BackupRequest(id="r1", requested_by="me", requested_at=world.now))
+    before = len(world.backups)
+    world.settle()
+    assert len(world.backups) == before + 1
+    assert world.requests == []
+
+
+def test_a_restore_brings_the_backup_back_and_names_the_undo() -> None:
+    world = running_world()
+    command = queue_restore(world)
+    world.settle()
+    token = world.open_to_clients()[0]
+    assert world.contents[token] == "backed up"
+    assert len(world.serving(token)) == 3
+    undo = world.receipts[command.name].pre_restore_backup
+    assert world.backup_contents[undo] == "written"
+    assert world.queue == []
+
+
+def test_a_restore_takes_its_steps_in_the_order_of_the_drawing() -> None:
+    world = running_world()
+    queue_restore(world)
+    world.settle()
+    steps = [r for i, r in enumerate(world.history) if r and (i == 0 or world.history[i - 1] != r)]
+    assert [s for s in steps if s not in {"verify_restored"}][:8] == [
+        "claim_restore",
+        "prepare_restore",
+        "save_before_restore",
+        "fence_old_cluster",
+        "pass_point_of_no_return",
+        "commit_restore",
+        "lift_restored",
+        "finish_restore",
+    ]
+
+
+@pytest.mark.parametrize("cut", range(4))
+def test_a_restore_that_loses_its_leader_anywhere_is_finished_by_the_next_and_done_once(cut: int) -> None:
+    for dying_round in range(16):
+        world = running_world()
+        queue_restore(world)
+        for _ in range(dying_round):
+            world.round()
+        world.round(cut_after=cut)
+        world.settle()
+        tokens = world.open_to_clients()
+        assert len(tokens) == 1
+        assert world.contents[tokens[0]] == "backed up"
+        assert len(world.receipts) == 1
+        assert not any(d.quarantined for d in world.disks.values())
+
+
+def test_a_restore_of_an_unknown_backup_changes_nothing() -> None:
+    world = running_world()
+    command = queue_restore(world, "2020-01-01T00:00:00Z-000001")
+    disks = {i: replace(d) for i, d in world.disks.items()}
+    world.settle()
+    assert world.failed == {command.name: "backup-not-found"}
+    assert world.disks == disks
+
+
+def test_a_backup_that_proves_damaged_while_preparing_is_given_up_and_the_cluster_serves_on() -> None:
+    class DamagedError(Exception):
+        code = "S2-unverified-backup"
+        permanent = True
+
+    world = running_world()
+    world.refuse = lambda peer, action: DamagedError("trailer differs") if isinstance(action, a.PrepareRestore) and peer == "etcd-b" else None
+    command = queue_restore(world)
+    world.settle()
+    assert world.failed == {command.name: "S2-unverified-backup"}
+    assert world.open_to_clients() == ["token-1"]
+    assert not any(d.prepared or d.quarantined for d in world.disks.values())
+
+
+def test_a_member_that_vanishes_before_the_point_of_no_return_stops_nothing() -> None:
+    world = running_world()
+    queue_restore(world)
+    world.round()
+    world.disks["etcd-c"].up = False
+    for _ in range(10):
+        world.round()
+        assert world.open_to_clients() == ["token-1"], "the old cluster goes on serving"
+    world.disks["etcd-c"].up = True
+    world.settle()
+    assert len(world.receipts) == 1
+
+
+def test_a_member_that_never_comes_back_ends_the_restore_in_time() -> None:
+    world = running_world()
+    command = queue_restore(world)
+    world.round()
+    world.disks["etcd-c"].up = False
+    while world.queue:
+        world.round()
+    assert world.failed == {command.name: "restore-took-too-long"}
+    assert world.open_to_clients() == ["token-1"]
+
+
+def test_a_member_that_vanishes_after_the_point_of_no_return_is_not_waited_for_for_ever() -> None:
+    world = running_world()
+    queue_restore(world)
+    while not any(q.claim and q.claim.committing_at for q in world.queue):
+        world.round()
+    world.disks["etcd-c"].up = False
+    for _ in range(120):
+        world.round()
+    tokens = world.open_to_clients()
+    assert [world.contents[t] for t in tokens] == ["backed up"]
+    world.disks["etcd-c"].up = True
+    decision = world.settle()
+    assert any(r.code == "other-incarnation" for r in decision.remarks), "its old data is reported, not touched"
+
+
+def test_a_dead_cluster_is_restored_onto_blank_disks() -> None:
+    world = running_world()
+    for disk in world.disks.values():
+        disk.token = ""
+    command = queue_restore(world)
+    world.settle()
+    token = world.open_to_clients()[0]
+    assert world.contents[token] == "backed up"
+    assert world.receipts[command.name].pre_restore_backup == ""
+
+
+def test_a_receipt_prevents_a_replay() -> None:
+    world = running_world()
+    command = queue_restore(world)
+    world.settle()
+    token = world.open_to_clients()[0]
+    queued = [q for q in world.queue if q.command == command]
+    assert queued == []
+    world.settle()
+    assert world.open_to_clients() == [token]
+
+
+def test_a_member_whose_disk_comes_back_blank_is_replaced_through_a_learner() -> None:
+    world = running_world()
+    lost = world.disks["etcd-b"]
+    lost.token, lost.member_id = "", 0
+    for _ in range(60):
+        world.round()
+    assert len(world.serving("token-1")) == 3
+    assert all(not learner for _, learner in world.clusters["token-1"].values())
+    assert world.history.count("remove_lost_member") >= 1
+
+
+def test_a_cluster_without_quorum_is_left_alone() -> None:
+    world = running_world()
+    world.disks["etcd-b"].up = False
+    world.disks["etcd-c"].up = False
+    decision = world.settle()
+    assert isinstance(decision.action, a.Wait)
+    assert decision.action.code == "no-quorum"
+
+
+def test_growing_from_one_to_three_never_adds_a_voter_directly() -> None:
+    world = fresh_world(1)
+    world.settle()
+    grow(world, 3)
+    for _ in range(60):
+        world.round()
+    assert len(world.serving("token-1")) == 3
+    assert world.contents["token-1"] == "empty"
+
+
+def test_shrinking_from_five_to_three_stops_at_three() -> None:
+    world = fresh_world(5)
+    world.settle()
+    assert world.spec is not None
+    world.spec = replace(world.spec, member_count=3)
+    for _ in range(60):
+        world.round()
+    assert len(world.clusters["token-1"]) == 3
+
+
+def grow(world: World, count: int) -> None:
+    bigger = fresh_world(count)
+    for name, disk in bigger.disks.items():
+        world.disks.setdefault(name, disk)
+    world.spec = bigger.spec

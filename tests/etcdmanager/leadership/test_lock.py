@@ -1,0 +1,203 @@
+"""Who leads: the lock in the store, with time under the test's control."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agents.errors import TransientError
+from agents.stores.memory import MemoryStore
+from etcdmanager.leadership.claim import SAFETY_MARGIN, SKEW, TTL, Me
+from etcdmanager.leadership.lock import LOCK_KEY, LeaderLock, decode, encode
+
+
+class Time:
+    """A machine's two clocks; `skew` is how wrong its wall clock is."""
+
+    def __init__(self, skew: timedelta = timedelta()) -> None:
+        self.elapsed = 1000.0
+        self.skew = skew
+
+    def pass_(self, duration: timedelta) -> None:
+        self.elapsed += duration.total_seconds()
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.elapsed) + self.skew
+
+
+def lock(store: MemoryStore, time: Time, name: str, instance: str = "1") -> LeaderLock:
+    return LeaderLock(store, Me(id=name, instance=instance), now=time.now, elapsed=lambda: time.elapsed)
+
+
+def test_of_two_managers_one_leads_under_the_first_epoch() -> None:
+    store, time = MemoryStore(), Time()
+    a, b = lock(store, time, "a"), lock(store, time, "b")
+    lease = a.step()
+    assert lease is not None
+    assert lease.epoch == 1
+    assert b.step() is None
+
+
+def test_a_renewed_lock_is_never_taken() -> None:
+    store, time = MemoryStore(), Time()
+    a, b = lock(store, time, "a"), lock(store, time, "b")
+    for _ in range(20):
+        assert a.step() is not None
+        assert b.step() is None
+        time.pass_(timedelta(seconds=5))
+
+
+def test_a_lock_that_is_no_longer_renewed_is_taken_with_a_higher_epoch() -> None:
+    store, time = MemoryStore(), Time()
+    a, b = lock(store, time, "a"), lock(store, time, "b")
+    a.step()
+    assert b.step() is None
+    time.pass_(TTL + timedelta(seconds=1))
+    lease = b.step()
+    assert lease is not None
+    assert lease.epoch == 2
+    assert a.lease is None
+
+
+def test_a_manager_that_just_started_watches_a_lock_for_its_whole_lifetime_before_it_takes_it() -> None:
+    store, time = MemoryStore(), Time()
+    lock(store, time, "a").step()
+    time.pass_(timedelta(seconds=14))
+    b = lock(store, time, "b")
+    assert b.step() is None
+    time.pass_(timedelta(seconds=10))
+    assert b.step() is None, "ten seconds watched, although the record is 24 s old"
+    time.pass_(timedelta(seconds=6))
+    assert b.step() is not None
+
+
+def test_a_lock_whose_holder_died_long_ago_is_taken_at_once() -> None:
+    store, time = MemoryStore(), Time()
+    lock(store, time, "a").step()
+    time.pass_(TTL + SKEW + timedelta(seconds=1))
+    assert lock(store, time, "b").step() is not None
+
+
+@pytest.mark.parametrize("skew", [timedelta(seconds=-25), timedelta(seconds=25)])
+def test_clocks_that_differ_by_less_than_the_allowance_make_no_second_leader(skew: timedelta) -> None:
+    store, time, other = MemoryStore(), Time(), Time(skew)
+    a, b = lock(store, time, "a"), lock(store, other, "b")
+    for _ in range(20):
+        assert a.step() is not None
+        assert b.step() is None
+        time.pass_(timedelta(seconds=5))
+        other.pass_(timedelta(seconds=5))
+
+
+def test_a_manager_that_starts_again_need_not_wait_for_its_former_self_and_gets_a_new_epoch() -> None:
+    store, time = MemoryStore(), Time()
+    lock(store, time, "a", "first").step()
+    time.pass_(timedelta(seconds=1))
+    lease = lock(store, time, "a", "second").step()
+    assert lease is not None
+    assert lease.epoch == 2
+
+
+def test_a_released_lock_is_taken_at_once_and_its_epoch_goes_on() -> None:
+    store, time = MemoryStore(), Time()
+    a, b = lock(store, time, "a"), lock(store, time, "b")
+    a.step()
+    a.release()
+    assert a.lease is None
+    lease = b.step()
+    assert lease is not None
+    assert lease.epoch == 2
+
+
+def test_a_paused_leader_that_wakes_may_begin_nothing() -> None:
+    store, time = MemoryStore(), Time()
+    a = lock(store, time, "a")
+    lease = a.step()
+    assert lease is not None
+    a.require(lease.epoch)
+    time.pass_(TTL)
+    with pytest.raises(TransientError, match="over"):
+        a.require(lease.epoch)
+
+
+def test_nothing_is_begun_with_too_little_time_left() -> None:
+    store, time = MemoryStore(), Time()
+    a = lock(store, time, "a")
+    lease = a.step()
+    assert lease is not None
+    time.pass_(TTL - SAFETY_MARGIN + timedelta(seconds=0.1))
+    with pytest.raises(TransientError, match="ends in"):
+        a.require(lease.epoch)
+
+
+def test_an_action_of_an_earlier_epoch_is_not_begun_under_a_later_one() -> None:
+    store, time = MemoryStore(), Time()
+    a = lock(store, time, "a")
+    a.step()
+    time.pass_(TTL)
+    lease = a.step()
+    assert lease is not None
+    assert lease.epoch == 2
+    with pytest.raises(TransientError):
+        a.require(1)
+
+
+def test_a_leader_that_was_succeeded_while_it_slept_finds_the_lock_taken() -> None:
+    store, time = MemoryStore(), Time()
+    a, b = lock(store, time, "a"), lock(store, time, "b")
+    a.step()
+    b.step()
+    time.pass_(TTL + timedelta(seconds=1))
+    b.step()
+    assert a.step() is None
+    assert b.lease is not None
+
+
+def test_a_write_whose_answer_was_lost_still_counts() -> None:
+    class ForgetfulStore(MemoryStore):
+        """Writes, then says that someone else was faster, as an SDK's own retry of a lost answer does."""
+
+        def create(self, key: str, content: bytes) -> str:
+            super().create(key, content)
+            return super().create(key, content)
+
+    a = lock(ForgetfulStore(), Time(), "a")
+    assert a.step() is not None
+
+
+def test_a_store_that_is_away_lets_the_leadership_lapse_and_not_earlier() -> None:
+    class AwayStore(MemoryStore):
+        away = False
+
+        def replace_if_unchanged(self, key: str, content: bytes, version: str) -> str:
+            if self.away:
+                raise TransientError("503")
+            return super().replace_if_unchanged(key, content, version)
+
+        def read_versioned(self, key: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+            if self.away:
+                raise TransientError("503")
+            return super().read_versioned(key)
+
+    store, time = AwayStore(), Time()
+    a = lock(store, time, "a")
+    a.step()
+    store.away = True
+    time.pass_(timedelta(seconds=5))
+    with pytest.raises(TransientError):
+        a.step()
+    assert a.lease is not None
+    time.pass_(timedelta(seconds=10))
+    assert a.lease is None
+    store.away = False
+    lease = a.step()
+    assert lease is not None
+    assert lease.epoch == 2, "while it had lapsed, followers may have heard another"
+
+
+def test_the_record_survives_being_written_and_read() -> None:
+    store, time = MemoryStore(), Time()
+    lock(store, time, "a").step()
+    content = store.read(LOCK_KEY)
+    assert encode(decode(content)) == content

@@ -1,0 +1,422 @@
+"""A world of managers, disks, etcds and a store in memory, for the leader's rules: deterministic, and it can be cut at any step.
+
+An action is a list of small effects, as in the real executor; `cut_after` ends the leader between two of them, and the
+next round is another leader's, with a higher epoch and without memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+
+from agents.versions import Version
+from etcdmanager.control.commands import BackupRequest, Claim, Formation, RestoreCommand
+from etcdmanager.etcd.answers import Member
+from etcdmanager.leader import actions as a
+from etcdmanager.leader.decide import Decision, decide
+from etcdmanager.leader.view import Absent, Backup, BackupPolicy, ClusterView, Holding, Peer, Queued, Trouble
+from etcdmanager.peering.messages import LiveStatus
+from etcdmanager.quorum import quorum
+from etcdmanager.spec import ClusterSpec, EtcdNode
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+VERSION = Version.parse("3.5.16")
+Effect = Callable[[], None]
+
+
+class LeaderDiedError(Exception):
+    """The leader was cut off between two effects."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Disk:
+    """One peer: its disk, and whether its manager answers and its etcd can run."""
+
+    id: str
+    up: bool = True
+    damaged: str = ""
+    token: str = ""
+    quarantined: bool = False
+    member_id: int = 0
+    trash: list[str] = field(default_factory=list)
+    prepared: str = ""
+    #: Rounds until its etcd serves again after a start.
+    starting: int = 0
+
+    def holds(self) -> Holding:
+        if self.damaged:
+            return Holding.DAMAGED
+        if self.token:
+            return Holding.CLUSTER
+        return Holding.REMAINS if self.trash else Holding.EMPTY
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """Everything there is."""
+
+    disks: dict[str, Disk]
+    spec: ClusterSpec | None = None
+    marker: bool = False
+    formation: Formation | None = None
+    queue: list[Queued] = field(default_factory=list)
+    requests: list[BackupRequest] = field(default_factory=list)
+    backups: list[Backup] = field(default_factory=list)
+    #: token -> etcd's member list: name -> (id, learner)
+    clusters: dict[str, dict[str, tuple[int, bool]]] = field(default_factory=dict)
+    #: token -> what the cluster holds
+    contents: dict[str, str] = field(default_factory=dict)
+    backup_contents: dict[str, str] = field(default_factory=dict)
+    now: datetime = START
+    epoch: int = 1
+    troubles: dict[str, Trouble] = field(default_factory=dict)
+    unhealthy: dict[int, datetime] = field(default_factory=dict)
+    absent_since: dict[str, datetime] = field(default_factory=dict)
+    formed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    receipts: dict[str, Claim] = field(default_factory=dict)
+    history: list[str] = field(default_factory=list)
+    #: Rounds that an etcd needs to start.
+    start_rounds: int = 1
+    last_cleanup: datetime | None = None
+    #: Raises to make an effect on a peer fail.
+    refuse: Callable[[str, a.Action], Exception | None] = lambda _peer, _action: None
+    _tokens: int = 0
+    _members: int = 0
+
+    # --- what can be seen
+
+    def serving(self, token: str) -> list[Disk]:
+        """Return the disks whose etcd of that incarnation follows a raft leader."""
+        listed = self.clusters.get(token, {})
+        running = [d for d in self.disks.values() if d.up and d.token == token and d.id in listed and not d.starting]
+        voting = [d for d in running if not listed[d.id][1]]
+        voters = sum(1 for _, learner in listed.values() if not learner)
+        return running if voters and len(voting) >= quorum(voters) else []
+
+    def open_to_clients(self) -> list[str]:
+        """Return the tokens that clients can write to."""
+        return sorted({d.token for d in self.disks.values() if not d.quarantined and d in self.serving(d.token)})
+
+    def view(self) -> ClusterView:
+        """Return what the leader sees."""
+        serving = {d.id for token in self.clusters for d in self.serving(token)}
+        tokens = sorted({d.token for d in self.disks.values() if d.up and d.token}, key=lambda t: (-len(self.serving(t)), t))
+        members = None
+        if tokens and self.serving(tokens[0]):
+            members = tuple(
+                Member(id=i, name=n, peer_urls=(f"https://{n}:2380",), client_urls=(), is_learner=learner)
+                for n, (i, learner) in sorted(self.clusters[tokens[0]].items())
+            )
+        return ClusterView(
+            cluster_name="etcd",
+            now=self.now,
+            epoch=self.epoch,
+            peers=tuple(self._peer(d, d.id in serving) for _, d in sorted(self.disks.items()) if d.up),
+            absent=tuple(
+                Absent(id=d.id, since=self.absent_since.get(d.id, self.now), reason="refused")
+                for _, d in sorted(self.disks.items())
+                if not d.up
+            ),
+            members=members,
+            spec=self.spec,
+            marker=self.marker,
+            formation=self.formation,
+            queue=tuple(self.queue),
+            requests=tuple(self.requests),
+            backups=tuple(self.backups),
+            expired_backups=tuple(b.name for b in self.backups[:-3] if self.now - b.taken_at > timedelta(hours=1)),
+            policy=BackupPolicy(interval=timedelta(minutes=15)),
+            troubles=tuple(self.troubles[r] for r in sorted(self.troubles)),
+            last_cleanup=self.last_cleanup,
+            unhealthy_since=tuple(sorted(self.unhealthy.items())),
+        )
+
+    def _peer(self, disk: Disk, serves: bool) -> Peer:
+        status = None
+        if disk.token and not disk.starting:
+            leader = self.serving(disk.token)[0].member_id if serves else 0
+            learner = self.clusters[disk.token].get(disk.id, (0, False))[1]
+            status = LiveStatus(
+                member_id=disk.member_id,
+                cluster_id=hash(disk.token) & 0xFFFF,
+                leader_id=leader,
+                raft_index=1,
+                raft_applied_index=1,
+                raft_term=1,
+                revision=1,
+                db_size_bytes=1,
+                version="3.5.16",
+                is_learner=learner,
+            )
+        return Peer(
+            id=disk.id,
+            node=EtcdNode(name=disk.id, peer_urls=(f"https://{disk.id}:2380",)),
+            holds=disk.holds(),
+            cluster_token=disk.token,
+            quarantined=disk.quarantined,
+            etcd_version="3.5.16" if disk.token else "",
+            versions=(VERSION,),
+            etcd=status,
+            prepared_token=disk.prepared,
+            problem=disk.damaged,
+        )
+
+    # --- the loop
+
+    def round(self, *, cut_after: int | None = None) -> Decision:
+        """Decide and act once, then let two seconds pass; `cut_after` effects the leader dies and is succeeded."""
+        decision = decide(self.view())
+        self.history.append(decision.rule)
+        try:
+            for done, effect in enumerate(self.effects(decision.action)):
+                if cut_after is not None and done >= cut_after:
+                    raise LeaderDiedError
+                effect()
+        except LeaderDiedError:
+            self.succeed()
+        except Exception as error:  # noqa: BLE001  the simulator's executor fails in any way that a test wants
+            self._remember(decision.rule, error)
+        else:
+            self.troubles.pop(decision.rule, None)
+        self.tick()
+        return decision
+
+    def succeed(self) -> None:
+        """Put another leader in charge, which remembers nothing."""
+        self.epoch += 1
+        self.troubles.clear()
+
+    def tick(self, step: timedelta = timedelta(seconds=2)) -> None:
+        """Let time pass."""
+        self.now += step
+        for disk in self.disks.values():
+            disk.starting = max(0, disk.starting - 1) if disk.up else disk.starting
+        for token, listed in self.clusters.items():
+            serving = {d.id for d in self.serving(token)}
+            for name, (member_id, _) in listed.items():
+                if name in serving:
+                    self.unhealthy.pop(member_id, None)
+                else:
+                    self.unhealthy.setdefault(member_id, self.now)
+
+    def settle(self, rounds: int = 60) -> Decision:
+        """Go on until there is nothing to do but wait; fail loudly where that never comes."""
+        quiet = 0
+        for _ in range(rounds):
+            decision = self.round()
+            quiet = quiet + 1 if isinstance(decision.action, a.Rest | a.Wait) else 0
+            if quiet >= 3:
+                return decision
+        raise AssertionError(f"never came to rest: {self.history[-20:]}")
+
+    def _remember(self, rule: str, error: Exception) -> None:
+        before = self.troubles.get(rule)
+        self.troubles[rule] = Trouble(
+            rule=rule,
+            code=getattr(error, "code", "error"),
+            message=str(error),
+            permanent=bool(getattr(error, "permanent", False)),
+            since=before.since if before else self.now,
+            last=self.now,
+            count=(before.count if before else 0) + 1,
+        )
+
+    # --- what is done
+
+    def effects(self, action: a.Action) -> Iterator[Effect]:
+        """Yield the effects of an action, in the real executor's order."""
+        match action:
+            case a.Wait() | a.Rest():
+                return
+            case a.DecideFormation(members=members, spec=spec):
+                yield lambda: self._decide_formation(members, spec)
+            case a.StartMembers(formation=formation, peers=peers):
+                for peer in peers:
+                    yield lambda peer=peer: self._found(self._disk(peer, action), formation)
+            case a.SealFormation():
+                yield lambda: setattr(self, "marker", True)
+                yield lambda: setattr(self, "formation", None)
+            case a.WriteMarker():
+                yield lambda: setattr(self, "marker", True)
+                yield lambda: setattr(self, "formation", None)
+            case a.LiftQuarantine(peer=peer):
+                yield lambda: self._set_quarantine(self._disk(peer, action), quarantined=False)
+            case a.TakeBackup(peers=peers, requests=requests):
+                yield lambda: self._backup(self._disk(peers[0], action))
+                yield lambda: self._answer(requests)
+            case a.DeleteBackups(names=names):
+                yield lambda: self._delete(names)
+            case a.AddLearner() | a.JoinLearner() | a.PromoteLearner() | a.RemoveMember():
+                yield from self._membership_effects(action)
+            case _:
+                yield from self._restore_effects(action)
+
+    def _restore_effects(self, action: a.Action) -> Iterator[Effect]:
+        match action:
+            case a.ClaimRestore(command=command, members=members):
+                yield lambda: self._claim(command, members)
+            case a.TakeOverClaim(claim=claim):
+                yield lambda: self._change(claim, replace(claim, epoch=self.epoch))
+            case a.RejectCommand(command=command, code=code):
+                yield lambda: self._fail(command, code)
+                yield lambda: self._dequeue(command)
+            case a.ForgetCommand(command=command):
+                yield lambda: self._dequeue(command)
+            case a.PrepareRestore(claim=claim, peers=peers):
+                for peer in peers:
+                    yield lambda peer=peer: setattr(self._disk(peer, action), "prepared", claim.token)
+            case a.SaveBeforeRestore(claim=claim, peers=peers):
+                yield lambda: self._backup(self._disk(peers[0], action))
+                yield lambda: self._change(claim, replace(claim, saved_at=self.now, pre_restore_backup=self.backups[-1].name))
+            case a.SkipSave(claim=claim):
+                yield lambda: self._change(claim, replace(claim, saved_at=self.now))
+            case a.Fence(peers=peers):
+                for peer in peers:
+                    yield lambda peer=peer: self._set_quarantine(self._disk(peer, action), quarantined=True)
+            case a.PassPointOfNoReturn(claim=claim):
+                yield lambda: self._change(claim, replace(claim, committing_at=self.now))
+            case a.CommitRestore(claim=claim, peers=peers):
+                for peer in peers:
+                    yield lambda peer=peer: self._swap(self._disk(peer, action), claim)
+            case a.VerifyRestored(claim=claim):
+                yield lambda: self._change(claim, replace(claim, verified_at=self.now))
+            case a.FinishRestore(claim=claim, command=command):
+                yield lambda: setattr(self, "marker", True)
+                yield lambda: self._receipt(command, claim)
+                yield lambda: self._dequeue(command)
+            case a.AbortRestore(command=command, peers=peers, fenced=fenced, code=code):
+                for peer in fenced:
+                    yield lambda peer=peer: self._set_quarantine(self._disk(peer, action), quarantined=False)
+                for peer in peers:
+                    yield lambda peer=peer: setattr(self._disk(peer, action), "prepared", "")
+                yield lambda: self._fail(command, code)
+                yield lambda: self._dequeue(command)
+            case _:
+                raise AssertionError(f"the simulator does not know {action}")
+
+    def _membership_effects(self, action: a.AddLearner | a.JoinLearner | a.PromoteLearner | a.RemoveMember) -> Iterator[Effect]:
+        token = self.open_to_clients()[0]
+        listed = self.clusters[token]
+        match action:
+            case a.AddLearner(peer=peer) | a.JoinLearner(peer=peer):
+                if isinstance(action, a.AddLearner):
+                    yield lambda: listed.__setitem__(peer, (self._new_member(), True))
+                yield lambda: self._start(self._disk(peer, action), token, listed[peer][0], quarantined=False)
+            case a.PromoteLearner(name=name):
+                yield lambda: listed.__setitem__(name, (listed[name][0], False))
+            case a.RemoveMember(name=name):
+                yield lambda: self._remove(token, name)
+            case _:
+                assert_never(action)
+
+    def _disk(self, peer: str, action: a.Action) -> Disk:
+        disk = self.disks[peer]
+        if not disk.up:
+            raise ConnectionError(f"{peer} does not answer")
+        refusal = self.refuse(peer, action)
+        if refusal is not None:
+            raise refusal
+        return disk
+
+    def _new_member(self) -> int:
+        self._members += 1
+        return self._members
+
+    def _decide_formation(self, members: tuple[str, ...], spec: ClusterSpec) -> None:
+        assert self.formation is None, "a formation is decided once"
+        self._tokens += 1
+        token = f"token-{self._tokens}"
+        self.formation = Formation(token=token, members=members, spec=spec, epoch=self.epoch, decided_at=self.now)
+        self.formed.append(token)
+
+    def _found(self, disk: Disk, formation: Formation) -> None:
+        assert disk.holds() is Holding.EMPTY, f"{disk} would be formed over"
+        listed = self.clusters.setdefault(formation.token, {m: (self._new_member(), False) for m in formation.members})
+        self.contents.setdefault(formation.token, "empty")
+        self._start(disk, formation.token, listed[disk.id][0], quarantined=False)
+
+    def _start(self, disk: Disk, token: str, member_id: int, *, quarantined: bool) -> None:
+        disk.token, disk.member_id, disk.quarantined, disk.starting = token, member_id, quarantined, self.start_rounds
+
+    def _set_quarantine(self, disk: Disk, *, quarantined: bool) -> None:
+        if disk.quarantined != quarantined:
+            disk.quarantined, disk.starting = quarantined, self.start_rounds
+
+    def _backup(self, disk: Disk) -> None:
+        name = f"{self.now:%Y-%m-%dT%H:%M:%SZ}-000001"
+        self.backups.append(Backup(name=name, taken_at=self.now))
+        self.backup_contents[name] = self.contents[disk.token]
+
+    def _answer(self, requests: tuple[BackupRequest, ...]) -> None:
+        self.requests = [r for r in self.requests if r not in requests]
+
+    def _delete(self, names: tuple[str, ...]) -> None:
+        self.backups = [b for b in self.backups if b.name not in names]
+        self.last_cleanup = self.now
+
+    def _claim(self, command: RestoreCommand, members: tuple[str, ...]) -> None:
+        self._tokens += 1
+        token = f"token-{self._tokens}"
+        claim = Claim(
+            command=command.name, backup=command.backup, holder="x", epoch=self.epoch, token=token, members=members, claimed_at=self.now
+        )
+        self.queue = [replace(q, claim=claim) if q.command == command else q for q in self.queue]
+        self.clusters[token] = {m: (self._new_member(), False) for m in members}
+        self.contents[token] = self.backup_contents[command.backup]
+
+    def _change(self, old: Claim, new: Claim) -> None:
+        assert any(q.claim == old for q in self.queue), "a claim is changed conditionally"
+        self.queue = [replace(q, claim=new) if q.claim == old else q for q in self.queue]
+
+    def _swap(self, disk: Disk, claim: Claim) -> None:
+        assert disk.prepared == claim.token, f"{disk} was not prepared"
+        if disk.token:
+            disk.trash.append(disk.token)
+        disk.prepared = ""
+        self._start(disk, claim.token, self.clusters[claim.token][disk.id][0], quarantined=True)
+
+    def _fail(self, command: RestoreCommand, code: str) -> None:
+        self.failed[command.name] = code
+        self.queue = [replace(q, done=True) if q.command == command else q for q in self.queue]
+
+    def _receipt(self, command: RestoreCommand, claim: Claim) -> None:
+        self.receipts[command.name] = claim
+        self.queue = [replace(q, done=True) if q.command == command else q for q in self.queue]
+
+    def _dequeue(self, command: RestoreCommand) -> None:
+        self.queue = [q for q in self.queue if q.command != command]
+
+    def _remove(self, token: str, name: str) -> None:
+        self.clusters[token].pop(name)
+
+
+def fresh_world(count: int = 3, *, wanted: int | None = None) -> World:
+    """Return `count` peers with blank disks, and a spec for `wanted` (all) of them."""
+    ids = [f"etcd-{letter}" for letter in "abcdefg"[:count]]
+    return World(disks={i: Disk(id=i) for i in ids}, spec=ClusterSpec(member_count=wanted or count, etcd_version="3.5.16"))
+
+
+def running_world(count: int = 3, *, content: str = "written") -> World:
+    """Return a settled cluster that holds `content` and has one backup of "backed up"."""
+    world = fresh_world(count)
+    world.settle()
+    token = world.formed[0]
+    world.contents[token] = content
+    world.backup_contents[world.backups[0].name] = "backed up"
+    world.history.clear()
+    return world
+
+
+def queue_restore(world: World, backup: str | None = None, *, members: int | None = None) -> RestoreCommand:
+    """Queue a restore of `backup` (the oldest) for as many members as there are disks."""
+    command = RestoreCommand(
+        name=f"{world.now:%Y-%m-%dT%H:%M:%SZ}-000000",
+        backup=backup or world.backups[0].name,
+        spec=ClusterSpec(member_count=members or len(world.disks), etcd_version="3.5.16"),
+        queued_at=world.now,
+    )
+    world.queue.append(Queued(command=command))
+    return command
