@@ -136,6 +136,11 @@ class PlanContext:
         excludes = proxy.text("excludes")
         return (("http_proxy", url), ("https_proxy", url), ("NO_PROXY", excludes), ("no_proxy", excludes))
 
+    @property
+    def private_address(self) -> str:
+        """The address inside the cloud's network, in clouds with small metadata services; "" elsewhere."""
+        return self.facts.cloud.private_ipv4 if isinstance(self.facts.cloud, OtherCloudFacts) else ""
+
     # --- paths, by distribution
 
     @property

@@ -170,7 +170,9 @@ def _unpacked() -> Path | None:
     if not target.exists():
         partial = target.with_name(f"{target.name}.{os.getpid()}")
         with tarfile.open(ARCHIVE) as archive:
-            archive.extractall(partial, filter="data")
+            if hasattr(tarfile, "data_filter"):
+                archive.extraction_filter = tarfile.data_filter  # Python 3.11.2 has none
+            archive.extractall(partial)  # noqa: S202 - our own corpus
         try:
             partial.rename(target)
         except OSError:  # another process was faster

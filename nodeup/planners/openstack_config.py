@@ -1,0 +1,74 @@
+"""The lines of cloud.config on OpenStack: credentials from the environment, choices from the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nodeup.planners.context import PlanContext
+from nodeup.spec.section import Section
+
+#: Keys of the global section and the variables that they come from; of several the first that is set.
+_CREDENTIALS = (
+    ("auth-url", ("OS_AUTH_URL",)),
+    ("username", ("OS_USERNAME",)),
+    ("password", ("OS_PASSWORD",)),
+    ("region", ("OS_REGION_NAME",)),
+    ("tenant-id", ("OS_TENANT_ID", "OS_PROJECT_ID")),
+    ("tenant-name", ("OS_TENANT_NAME", "OS_PROJECT_NAME")),
+    ("domain-name", ("OS_DOMAIN_NAME", "OS_PROJECT_DOMAIN_NAME")),
+    ("domain-id", ("OS_DOMAIN_ID", "OS_PROJECT_DOMAIN_ID")),
+    ("application-credential-id", ("OS_APPLICATION_CREDENTIAL_ID",)),
+    ("application-credential-secret", ("OS_APPLICATION_CREDENTIAL_SECRET",)),
+)
+
+
+def openstack_lines(context: PlanContext) -> Iterator[str]:
+    """Return the lines after "[global]"; every credential is there, set or not."""
+    environment = context.facts.environment
+    for key, names in _CREDENTIALS:
+        value = next((environment[name] for name in names if environment.get(name)), "")
+        yield f'{key}="{value}"'
+    yield ""
+    config = context.spec.config.section("Openstack")
+    if config.has("loadbalancer"):
+        yield from _load_balancer(config.section("loadbalancer"), config.optional("monitor"))
+    if config.has("blockStorage"):
+        yield from _block_storage(config.section("blockStorage"))
+    if config.has("network"):
+        yield from _networking(config.section("network"))
+
+
+def _load_balancer(section: Section, monitor: Section | None) -> Iterator[str]:
+    yield "[LoadBalancer]"
+    yield f"floating-network-id={section.text('floatingNetworkID')}"
+    yield f"lb-method={section.text('method')}"
+    yield f"lb-provider={section.text('provider')}"
+    yield f"use-octavia={section.text('useOctavia')}"
+    yield f"manage-security-groups={section.text('manageSecurityGroups')}"
+    yield f"enable-ingress-hostname={section.text('enableIngressHostname')}"
+    yield f"ingress-hostname-suffix={section.text('ingressHostnameSuffix', 'nip.io')}"
+    if monitor is not None:
+        yield "create-monitor=yes"
+        yield f"monitor-delay={monitor.text('delay')}"
+        yield f"monitor-timeout={monitor.text('timeout')}"
+        yield f"monitor-max-retries={monitor.text('maxRetries')}"
+    yield ""
+
+
+def _block_storage(section: Section) -> Iterator[str]:
+    yield "[BlockStorage]"
+    yield f"bs-version={section.text('bs-version')}"
+    yield f"ignore-volume-az={section.text('ignore-volume-az', 'false')}"
+    yield f"ignore-volume-microversion={section.text('ignoreVolumeMicroVersion', 'false')}"
+    yield ""
+
+
+def _networking(section: Section) -> Iterator[str]:
+    yield "[Networking]"
+    if section.has("ipv6SupportDisabled"):
+        yield f"ipv6-support-disabled={section.text('ipv6SupportDisabled')}"
+    yield from (f"public-network-name={name}" for name in section.texts("publicNetworkNames"))
+    yield from (f"internal-network-name={name}" for name in section.texts("internalNetworkNames"))
+    if section.text("addressSortOrder"):
+        yield f"address-sort-order={section.text('addressSortOrder')}"
+    yield ""
