@@ -56,6 +56,14 @@ class RunContext(Protocol):
         """Keep what a resource made, or found still good, for those that come after it."""
         ...
 
+    def has_asset(self, key: str, url: str) -> bool:
+        """Return whether an asset is in the cache, verified, and unpacked if it is an archive."""
+        ...
+
+    def bring_asset(self, key: str, url: str) -> None:
+        """Download, verify and unpack an asset. Only for apply."""
+        ...
+
     def asset_file(self, key: str, path: str) -> str:
         """Return the machine's path of a verified asset (or archive member) in the cache; NotFoundError while it is not there."""
         ...

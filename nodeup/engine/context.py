@@ -1,0 +1,105 @@
+"""The RunContext of a run: outputs, assets, signers, digests and the journal in one place, safe for several threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agents.clock import Clock
+from agents.errors import NotFoundError
+from agents.host.distribution import Distribution
+from agents.pki.keypair import Keypair
+from agents.pki.keyset import Keyset
+from nodeup.assets.cache import AssetCache
+from nodeup.engine.journal import Digests, Journal
+from nodeup.resources.protocol import ArchiveMember
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineContext:
+    """What resources may use; its parts hold all state, this only brings them together."""
+
+    distribution: Distribution
+    clock: Clock
+    assets: AssetCache
+    digests: Digests
+    journal: Journal
+    keysets: Mapping[str, Keyset]
+    #: Interface addresses in CIDR form.
+    addresses: tuple[str, ...] = ()
+    _outputs: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def now(self) -> datetime:
+        """Return the clock's time."""
+        return self.clock.now()
+
+    def output(self, producer: str, name: str) -> bytes:
+        """Return a kept output."""
+        with self._lock:
+            found = self._outputs.get((producer, name))
+        if found is None:
+            raise NotFoundError(f"{producer} has not made its {name} yet")
+        return found
+
+    def keep_outputs(self, producer: str, outputs: Mapping[str, bytes]) -> None:
+        """Keep outputs in memory; they are gone with the process."""
+        with self._lock:
+            self._outputs.update({(producer, name): content for name, content in outputs.items()})
+
+    def has_asset(self, key: str, url: str) -> bool:  # noqa: ARG002 - the URL decides; keys are for people
+        """Return whether the cache has the asset."""
+        return self.assets.has(url)
+
+    def bring_asset(self, key: str, url: str) -> None:  # noqa: ARG002
+        """Download the asset."""
+        self.assets.bring(url)
+
+    def asset_file(self, key: str, path: str) -> str:  # noqa: ARG002
+        """Return where the asset lies."""
+        return self.assets.file(path)
+
+    def asset_digest(self, key: str, path: str) -> str | None:  # noqa: ARG002
+        """Return the asset's hash."""
+        return self.assets.digest(path)
+
+    def archive_members(self, key: str, url: str) -> tuple[ArchiveMember, ...]:  # noqa: ARG002
+        """Return the archive's members."""
+        found = self.assets.members(url)
+        return tuple(ArchiveMember(path=m.path, file=self.assets.member_file(url, m), sha256=m.sha256) for m in found)
+
+    def digest(self, path: str) -> str:
+        """Return a file's digest."""
+        return self.digests.digest(path)
+
+    def fetch(self, urls: Sequence[str], sha256: str | None) -> str:
+        """Download a file that is no asset."""
+        return self.assets.fetch(urls, sha256)
+
+    def image_files(self, image: str, paths: Sequence[str], architecture: str, mirrors: Sequence[tuple[str, str]]) -> Mapping[str, str]:
+        """Take files out of an image."""
+        return self.assets.image_files(image, paths, architecture, mirrors)
+
+    def signer(self, name: str, keypair_id: str) -> Keypair:
+        """Return the key pair that the configuration pins."""
+        if name not in self.keysets:
+            raise NotFoundError(f"keyset {name} was not read from the state store; this node cannot sign with it")
+        return self.keysets[name].item(keypair_id).keypair()
+
+    def address_texts(self) -> tuple[str, ...]:
+        """Return the node's addresses."""
+        return self.addresses
+
+    def is_pending(self, resource: str) -> bool:
+        """Ask the journal."""
+        return self.journal.is_pending(resource)
+
+    def begin(self, resource: str, what: str) -> None:
+        """Write to the journal."""
+        self.journal.begin(resource, what)
+
+    def end(self, resource: str) -> None:
+        """Write to the journal."""
+        self.journal.end(resource)
