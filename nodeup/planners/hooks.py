@@ -45,10 +45,17 @@ def hook_unit_names(context: PlanContext) -> frozenset[str]:
 def _named_hooks(context: PlanContext) -> dict[str, Section]:
     """Return the hooks by name, without suffix where the operator gave none, in the order of the specification."""
     named: dict[str, Section] = {}
-    for suffix, hooks in zip(("-ig", ""), context.spec.hooks, strict=False):
+    for suffix, hooks in zip(("-ig", ""), _hook_lists(context), strict=False):
         for index, hook in enumerate(hooks):
             named.setdefault(hook.text("name") or f"kops-hook-{index}{suffix}", hook)
     return named
+
+
+def _hook_lists(context: PlanContext) -> Iterator[tuple[Section, ...]]:
+    """Yield the instance group's hooks, then the cluster's; a list that is null is empty."""
+    lists = context.spec.config.raw("Hooks")
+    for index, hooks in enumerate(lists if isinstance(lists, list) else ()):
+        yield Section(f"Hooks[{index}]", {"hooks": hooks}).sections("hooks")
 
 
 def _definition(name: str, hook: Section) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agents.host.distribution import Family
 from nodeup.planners.context import PlanContext
 from nodeup.planners.parts import literal, running_unit
 from nodeup.resources.file import File
@@ -34,13 +35,13 @@ def plan_ntp(context: PlanContext) -> Iterator[AnyResource]:
     The unit's name has no suffix, as kops names it.
     """
     distribution = context.facts.distribution
-    if context.spec.config.boolean("NTPUnmanaged") or not (distribution.is_deb or distribution.is_rpm):
+    if context.spec.config.boolean("NTPUnmanaged") or distribution.family not in {Family.DEB, Family.RPM}:
         return
     yield Package(name="chrony")
     if context.cloud in _POOLS:
         yield File(
-            path="/etc/chrony/chrony.conf" if distribution.is_deb else "/etc/chrony.conf",
+            path="/etc/chrony/chrony.conf" if distribution.family is Family.DEB else "/etc/chrony.conf",
             content=literal(_CONFIGURATION.format(pool=_POOLS[context.cloud])),
             mode=0o644,
         )
-    yield running_unit("chrony" if distribution.is_deb else "chronyd")
+    yield running_unit("chrony" if distribution.family is Family.DEB else "chronyd")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agents.host.distribution import Family
 from nodeup.planners.context import PlanContext
 from nodeup.resources.kinds import AnyResource
 from nodeup.resources.package import Package
@@ -16,10 +17,12 @@ def plan_packages(context: PlanContext) -> Iterator[AnyResource]:
 
 def _names(context: PlanContext) -> tuple[str, ...]:
     distribution = context.facts.distribution
-    if not (distribution.is_deb or distribution.is_rpm):
+    if distribution.family not in {Family.DEB, Family.RPM}:
         return ()
     base = (
-        ("iptables", "libapparmor1", "libseccomp2") if distribution.is_deb else (*_rpm_iptables(context), "libseccomp", "container-selinux")
+        ("iptables", "libapparmor1", "libseccomp2")
+        if distribution.family is Family.DEB
+        else (*_rpm_iptables(context), "libseccomp", "container-selinux")
     )
     nftables = ("nftables",) if _proxies_with_nftables(context) else ()
     return (*base, *nftables, "util-linux", *context.spec.config.texts("packages"))

@@ -45,7 +45,7 @@ def plan_sysctls(context: PlanContext) -> Iterator[AnyResource]:
         *([_router_advertisements(context) + _IPV6_FORWARDING] if context.is_ipv6_only else [_IPV4_FORWARDING]),
         *([_CILIUM] if context.spec.networking.has("cilium") else []),
     ]
-    text = "".join(f"{block}\n" for block in blocks) + "\n".join(context.spec.config.texts("SysctlParameters"))
+    text = "\n".join((*blocks, *context.spec.config.texts("SysctlParameters")))
     yield File(path="/etc/sysctl.d/99-k8s-general.conf", content=literal(text), on_change=(("sysctl", "--system"),))
 
 

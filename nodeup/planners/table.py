@@ -22,6 +22,7 @@ from nodeup.planners.file_assets import plan_file_assets
 from nodeup.planners.firewall import plan_firewall
 from nodeup.planners.gvisor import plan_gvisor
 from nodeup.planners.hooks import plan_hooks
+from nodeup.planners.images import plan_images
 from nodeup.planners.ipv6_prefix import plan_ipv6_prefix
 from nodeup.planners.kops_controller import plan_kops_controller
 from nodeup.planners.kube_apiserver import plan_kube_apiserver
@@ -101,4 +102,5 @@ PLANNERS: tuple[Planner, ...] = (
     Planner("networking.AmazonVPCRoutedENIBuilder", plan_amazon_vpc),
     Planner("networking.KuberouterBuilder", plan_kube_router),
     Planner("BootstrapClientBuilder", plan_bootstrap_client),
+    Planner("command", plan_images),
 )

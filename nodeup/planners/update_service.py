@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agents.host.distribution import Family
 from nodeup.planners.context import PlanContext
 from nodeup.planners.hooks import hook_unit_names
 from nodeup.planners.parts import literal, running_unit
@@ -33,7 +34,7 @@ def plan_update_service(context: PlanContext) -> Iterator[AnyResource]:
     if context.is_flatcar:
         if _FLATCAR_UNIT not in hook_unit_names(context):
             yield running_unit(_FLATCAR_UNIT, _flatcar_definition())
-    elif context.facts.distribution.is_deb:
+    elif context.facts.distribution.family is Family.DEB:
         if context.spec.config.text("UpdatePolicy") == "external":
             yield File(path=_APT_PERIODIC, content=literal(_UPGRADES_OFF))
         else:

@@ -124,9 +124,9 @@ def _plain_fields(kubelet: Section) -> dict[str, object]:
     """Return the optional fields that have the same name and meaning on both sides."""
     return (
         _nonempty({key: kubelet.text(key) for key in _TEXTS})
-        | {key: value for key in _OPTIONAL_BOOLEANS if (value := kubelet.boolean(key)) is not None}
+        | {key: kubelet.boolean(key) for key in _OPTIONAL_BOOLEANS if kubelet.has(key)}
         | _nonempty({key: kubelet.boolean(key) for key in _BOOLEANS})
-        | {key: value for key in _OPTIONAL_NUMBERS if (value := kubelet.number(key)) is not None}
+        | {key: kubelet.number(key) for key in _OPTIONAL_NUMBERS if kubelet.has(key)}
         | _nonempty({key: kubelet.number(key) for key in _NUMBERS})
         | _nonempty({key: list(kubelet.texts(key)) for key in _LISTS})
         | _nonempty({key: dict(kubelet.text_map(key)) for key in _MAPS})

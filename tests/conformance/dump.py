@@ -143,7 +143,7 @@ class _Dumper:
                         "mountpoint": resource.mountpoint,
                         "source": resource.source,
                         "options": list(resource.options),
-                        "recursive": resource.recursive or None,
+                        "recursive": resource.recursive,
                     }
                 )
             case HostsBlock():

@@ -1,0 +1,70 @@
+"""The program that gives the kubelet passwords for the cloud's own image registry, and its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agents.documents import dump_yaml
+from nodeup.planners.context import PlanContext
+from nodeup.planners.parts import literal
+from nodeup.resources.file import File
+from nodeup.resources.kinds import AnyResource
+from nodeup.spec.boot import CloudProvider
+
+CREDENTIAL_PROVIDER_CONFIG = "/var/lib/kubelet/credential-provider.conf"
+
+_API_VERSION = "kubelet.config.k8s.io/v1"
+_PROVIDER_API_VERSION = "credentialprovider.kubelet.k8s.io/v1"
+
+#: Amazon's registries: the regions, China, the ones validated by FIPS 140, and the isolated one.
+_ECR_IMAGES = (
+    "*.dkr.ecr.*.amazonaws.com",
+    "*.dkr.ecr.*.amazonaws.com.cn",
+    "*.dkr.ecr-fips.*.amazonaws.com",
+    "*.dkr.ecr.us-iso-east-1.c2s.ic.gov",
+)
+_GCR_IMAGES = ("gcr.io", "*.gcr.io", "container.cloud.google.com", "*.pkg.dev")
+
+
+def has_credential_provider(context: PlanContext) -> bool:
+    """Tell whether this cloud has a provider."""
+    return context.cloud in {CloudProvider.AWS, CloudProvider.GCE}
+
+
+def plan_credential_provider(context: PlanContext) -> Iterator[AnyResource]:
+    """Plan program and configuration; in other clouds, nothing."""
+    match context.cloud:
+        case CloudProvider.AWS:
+            name, asset = "ecr-credential-provider", f"ecr-credential-provider-linux-{context.facts.architecture}"
+            provider = _ecr(context)
+        case CloudProvider.GCE:
+            name, asset = "gcp-credential-provider", "auth-provider-gcp"
+            provider = _gcp()
+        case _:
+            return
+    yield File(path=f"{context.kubelet_directory}/{name}", content=context.catalog.need(asset), mode=0o755)
+    document = {"apiVersion": _API_VERSION, "kind": "CredentialProviderConfig", "providers": [{"name": name, **provider}]}
+    yield File(path=CREDENTIAL_PROVIDER_CONFIG, content=literal(dump_yaml(document)), mode=0o644)
+
+
+def _ecr(context: PlanContext) -> dict[str, object]:
+    """Return the provider's entry; its tokens live for 12 hours. Mirrors in ECR answer for the registries that they mirror."""
+    containerd = context.spec.containerd
+    # kops appends them in random order; sorted, a repeated run finds the file unchanged.
+    mirrored = sorted(containerd.section("registryMirrors").fields) if containerd.boolean("useECRCredentialsForMirrors") else []
+    return {
+        "apiVersion": _PROVIDER_API_VERSION,
+        "args": ["get-credentials"],
+        "defaultCacheDuration": "12h0m0s",
+        "env": [{"name": "AWS_REGION", "value": context.aws.region if context.aws else ""}],
+        "matchImages": [*_ECR_IMAGES, *mirrored],
+    }
+
+
+def _gcp() -> dict[str, object]:
+    return {
+        "apiVersion": _PROVIDER_API_VERSION,
+        "args": ["get-credentials", "--v=3"],
+        "defaultCacheDuration": "1m",
+        "matchImages": list(_GCR_IMAGES),
+    }
