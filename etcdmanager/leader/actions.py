@@ -236,6 +236,13 @@ class RemoveMember:
     why: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRemoved:
+    """Have a peer whose member was removed stop its etcd; its data goes to the trash."""
+
+    peer: str
+
+
 Action = (
     Wait
     | Rest
@@ -263,6 +270,7 @@ Action = (
     | JoinLearner
     | PromoteLearner
     | RemoveMember
+    | StopRemoved
 )
 
 Answer = Action | Remark | None
@@ -278,7 +286,7 @@ def describe(action: Action) -> str:
             return f"{words} on {', '.join(action.peers)}"
         case DecideFormation() | ClaimRestore():
             return f"{words} with {', '.join(action.members)}"
-        case LiftQuarantine() | AddLearner() | JoinLearner():
+        case LiftQuarantine() | AddLearner() | JoinLearner() | StopRemoved():
             return f"{words} of {action.peer}"
         case PromoteLearner() | RemoveMember():
             return f"{words} {action.name or 'unnamed'} ({action.member_id:x})"

@@ -70,6 +70,7 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     membership.remove_lost_member,
     membership.add_learner,
     membership.remove_superfluous_member,
+    membership.stop_removed_member,
     maintenance.delete_expired_backups,
 )
 

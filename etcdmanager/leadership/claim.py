@@ -95,9 +95,9 @@ def judge(sighting: Sighting | None, me: Me, *, now: datetime, elapsed: float) -
     return Verdict.LEAVE
 
 
-def taken(previous: LockRecord | None, me: Me, *, now: datetime, ttl: timedelta = TTL) -> LockRecord:
-    """Return the record that takes the lock: an epoch above any before."""
-    epoch = (previous.epoch if previous else 0) + 1
+def taken(previous: LockRecord | None, me: Me, *, now: datetime, ttl: timedelta = TTL, above: int = 0) -> LockRecord:
+    """Return the record that takes the lock: an epoch above any before, and above `above`, which followers have heard of."""
+    epoch = max(previous.epoch if previous else 0, above) + 1
     return LockRecord(holder=me.id, instance=me.instance, epoch=epoch, renewed_at=now, expires_at=now + ttl, acquired_at=now)
 
 

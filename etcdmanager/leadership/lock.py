@@ -80,6 +80,7 @@ class LeaderLock:
         self._ttl = ttl
         self._sighting: Sighting | None = None
         self._lease: Lease | None = None
+        self._above = 0
 
     @property
     def lease(self) -> Lease | None:
@@ -110,6 +111,14 @@ class LeaderLock:
             )
         return left
 
+    def outgrow(self, epoch: int) -> None:
+        """Give the present lease up, and have the next `step` take an epoch above `epoch`, which a follower has accepted before.
+
+        Needed where the lock record was lost with the control store: it begins again at one, and nobody would follow.
+        """
+        self._above = max(self._above, epoch)
+        self._lease = None
+
     def step(self) -> Lease | None:
         """Take, renew or leave the lock, whichever is right now, and return the leadership that then holds.
 
@@ -125,13 +134,13 @@ class LeaderLock:
             case Verdict.LEAVE:
                 self._lease = None
             case Verdict.TAKE:
-                self._write(taken(record, self._me, now=self._now(), ttl=self._ttl), began)
+                self._write(taken(record, self._me, now=self._now(), ttl=self._ttl, above=self._above), began)
             case Verdict.RENEW:
                 # Our own record found again after our lease lapsed is taken under a new epoch: followers may have heard others since.
                 if record is not None and self.lease is not None:
                     self._write(renewed(record, now=self._now(), ttl=self._ttl), began)
                 else:
-                    self._write(taken(record, self._me, now=self._now(), ttl=self._ttl), began)
+                    self._write(taken(record, self._me, now=self._now(), ttl=self._ttl, above=self._above), began)
         return self.lease
 
     def release(self) -> None:

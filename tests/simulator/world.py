@@ -114,7 +114,7 @@ class World:
             cluster_name="etcd",
             now=self.now,
             epoch=self.epoch,
-            peers=tuple(self._peer(d, d.id in serving) for _, d in sorted(self.disks.items()) if d.up),
+            peers=tuple(self._peer(d, serves=d.id in serving) for _, d in sorted(self.disks.items()) if d.up),
             absent=tuple(
                 Absent(id=d.id, since=self.absent_since.get(d.id, self.now), reason="refused")
                 for _, d in sorted(self.disks.items())
@@ -134,7 +134,7 @@ class World:
             unhealthy_since=tuple(sorted(self.unhealthy.items())),
         )
 
-    def _peer(self, disk: Disk, serves: bool) -> Peer:
+    def _peer(self, disk: Disk, *, serves: bool) -> Peer:
         status = None
         if disk.token and not disk.starting:
             leader = self.serving(disk.token)[0].member_id if serves else 0
@@ -173,7 +173,7 @@ class World:
         try:
             for done, effect in enumerate(self.effects(decision.action)):
                 if cut_after is not None and done >= cut_after:
-                    raise LeaderDiedError
+                    raise LeaderDiedError  # noqa: TRY301  it ends the loop of effects
                 effect()
         except LeaderDiedError:
             self.succeed()
@@ -226,7 +226,7 @@ class World:
 
     # --- what is done
 
-    def effects(self, action: a.Action) -> Iterator[Effect]:
+    def effects(self, action: a.Action) -> Iterator[Effect]:  # noqa: C901  a case for each action
         """Yield the effects of an action, in the real executor's order."""
         match action:
             case a.Wait() | a.Rest():
@@ -251,10 +251,12 @@ class World:
                 yield lambda: self._delete(names)
             case a.AddLearner() | a.JoinLearner() | a.PromoteLearner() | a.RemoveMember():
                 yield from self._membership_effects(action)
+            case a.StopRemoved(peer=peer):
+                yield lambda: self._stop(self._disk(peer, action))
             case _:
                 yield from self._restore_effects(action)
 
-    def _restore_effects(self, action: a.Action) -> Iterator[Effect]:
+    def _restore_effects(self, action: a.Action) -> Iterator[Effect]:  # noqa: C901, PLR0912  a case for each action
         match action:
             case a.ClaimRestore(command=command, members=members):
                 yield lambda: self._claim(command, members)
@@ -388,6 +390,11 @@ class World:
 
     def _dequeue(self, command: RestoreCommand) -> None:
         self.queue = [q for q in self.queue if q.command != command]
+
+    def _stop(self, disk: Disk) -> None:
+        assert disk.id not in self.clusters[disk.token], f"{disk} is a member"
+        disk.trash.append(disk.token)
+        disk.token = ""
 
     def _remove(self, token: str, name: str) -> None:
         self.clusters[token].pop(name)

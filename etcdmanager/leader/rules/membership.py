@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from etcdmanager.etcd.answers import Member
-from etcdmanager.leader.actions import AddLearner, Answer, JoinLearner, PromoteLearner, Remark, RemoveMember, TakeBackup, Wait
+from etcdmanager.leader.actions import AddLearner, Answer, JoinLearner, PromoteLearner, Remark, RemoveMember, StopRemoved, TakeBackup, Wait
 from etcdmanager.leader.rules.maintenance import backup_sources
 from etcdmanager.leader.view import Holding, Peer, Running
 from etcdmanager.quorum import quorum, survives_removal
@@ -22,6 +22,10 @@ REPLACE_AFTER = timedelta(minutes=1)
 
 #: Safeguard S5's idea of a recent backup, asked for before every change of membership (Go forces one each time).
 RECENT_BACKUP = timedelta(minutes=5)
+
+
+#: A learner starts from nothing and is sent everything; trash of an earlier life beside it does no harm.
+_WITHOUT_CLUSTER = (Holding.EMPTY, Holding.REMAINS)
 
 
 def report_strangers(view: Running) -> Answer:
@@ -80,7 +84,7 @@ def join_learner(view: Running) -> Answer:
     """Finish an interrupted addition: a learner that is listed, and its peer still empty."""
     for member in _learners(view):
         peer = _peer_of(view, member)
-        if peer is not None and peer.holds is Holding.EMPTY and not member.name:
+        if peer is not None and peer.holds in _WITHOUT_CLUSTER and not member.name:
             return JoinLearner(peer=peer.id, member_id=member.id)
     return None
 
@@ -112,7 +116,7 @@ def add_learner(view: Running) -> Answer:
     if members is None or spec is None or len(members) >= spec.member_count or _learners(view):
         return None
     listed = {m.name for m in members}
-    free = [p for p in view.seen.peers if p.holds is Holding.EMPTY and p.node.name not in listed]
+    free = [p for p in view.seen.peers if p.holds in _WITHOUT_CLUSTER and p.node.name not in listed]
     if not free:
         return Remark(
             code="no-peer-to-add", reason=f"Want to expand cluster but no available nodes: {len(members)} of {spec.member_count} members"
@@ -137,6 +141,20 @@ def remove_superfluous_member(view: Running) -> Answer:
             reason=f"{len(members)} members, {spec.member_count} wanted; removing {chosen.name} would cost quorum",
         )
     return _after_recent_backup(view, RemoveMember(member_id=chosen.id, name=chosen.name, why=f"the spec asks for {spec.member_count}"))
+
+
+def stop_removed_member(view: Running) -> Answer:
+    """Have a peer stop whose member is no longer listed; Go leaves it, and it is started again every ten seconds (B-11).
+
+    The list is one that a quorum agreed on, or there is none; a member that was just added is listed by its URLs.
+    """
+    members = view.seen.members
+    if not members or not view.has_quorum:
+        return None
+    names = {m.name for m in members}
+    urls = {url for m in members if not m.name for url in m.peer_urls}
+    removed = [p.id for p in view.peers if p.node.name not in names and not set(p.node.peer_urls) & urls]
+    return StopRemoved(peer=min(removed)) if removed else None
 
 
 def _after_recent_backup(view: Running, action: Answer) -> Answer:

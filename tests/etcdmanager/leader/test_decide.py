@@ -5,12 +5,11 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 
 from etcdmanager.leader import actions as a
-from etcdmanager.leader.decide import NO_CLUSTER_RULES, RESTORING_RULES, RUNNING_RULES, LONGEST_PAUSE, decide, pause_after
+from etcdmanager.leader.decide import LONGEST_PAUSE, NO_CLUSTER_RULES, RESTORING_RULES, RUNNING_RULES, decide, pause_after
 from etcdmanager.leader.rules.restore import old_cluster
-from etcdmanager.leader.view import ClusterView, Holding, Restoring, Running, phase_of
+from etcdmanager.leader.view import ClusterView, Holding, Restoring, Running, Trouble, phase_of
 from etcdmanager.quorum import quorum
 from tests.etcdmanager.leader.views import shuffled, troubles, views
-from etcdmanager.leader.view import Trouble
 
 many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -26,7 +25,10 @@ def test_there_is_always_an_answer(view: ClusterView) -> None:
 def test_the_order_in_which_peers_and_members_are_listed_means_nothing(view: ClusterView) -> None:
     first, second = decide(view), decide(shuffled(view))
     assert first.rule == second.rule
-    if not isinstance(first.action, a.Wait | a.TakeBackup | a.PrepareRestore | a.Fence | a.CommitRestore | a.VerifyRestored | a.AbortRestore | a.StartMembers):
+    if not isinstance(
+        first.action,
+        a.Wait | a.TakeBackup | a.PrepareRestore | a.Fence | a.CommitRestore | a.VerifyRestored | a.AbortRestore | a.StartMembers,
+    ):
         assert first.action == second.action
 
 
@@ -71,7 +73,7 @@ def test_removal_never_costs_quorum(view: ClusterView) -> None:
 def test_nothing_of_the_old_cluster_is_touched_before_all_members_are_prepared(view: ClusterView) -> None:
     action = decide(view).action
     if isinstance(action, a.Fence | a.PassPointOfNoReturn):
-        prepared = {p.id for p in view.peers if p.prepared_token == action.claim.token or p.cluster_token == action.claim.token}
+        prepared = {p.id for p in view.peers if action.claim.token in {p.prepared_token, p.cluster_token}}
         assert set(action.claim.members) <= prepared
         assert action.claim.saved_at is not None
 
@@ -122,7 +124,9 @@ def test_a_member_is_shown_to_clients_only_with_a_serving_quorum(view: ClusterVi
         assert peer.serves
         serving = [p for p in view.peers if p.serves and p.cluster_token == peer.cluster_token]
         phase = phase_of(view)
-        voters = phase.voters if isinstance(phase, Running) else len(phase.claim.members) if isinstance(phase, Restoring) and phase.claim else 1
+        voters = (
+            phase.voters if isinstance(phase, Running) else len(phase.claim.members) if isinstance(phase, Restoring) and phase.claim else 1
+        )
         assert len(serving) >= quorum(voters)
 
 

@@ -128,7 +128,7 @@ def test_a_restore_takes_its_steps_in_the_order_of_the_drawing() -> None:
     queue_restore(world)
     world.settle()
     steps = [r for i, r in enumerate(world.history) if r and (i == 0 or world.history[i - 1] != r)]
-    assert [s for s in steps if s not in {"verify_restored"}][:8] == [
+    assert [s for s in steps if s != "verify_restored"][:8] == [
         "claim_restore",
         "prepare_restore",
         "save_before_restore",
@@ -171,7 +171,9 @@ def test_a_backup_that_proves_damaged_while_preparing_is_given_up_and_the_cluste
         permanent = True
 
     world = running_world()
-    world.refuse = lambda peer, action: DamagedError("trailer differs") if isinstance(action, a.PrepareRestore) and peer == "etcd-b" else None
+    world.refuse = lambda peer, action: (
+        DamagedError("trailer differs") if isinstance(action, a.PrepareRestore) and peer == "etcd-b" else None
+    )
     command = queue_restore(world)
     world.settle()
     assert world.failed == {command.name: "S2-unverified-backup"}
@@ -278,6 +280,7 @@ def test_shrinking_from_five_to_three_stops_at_three() -> None:
     for _ in range(60):
         world.round()
     assert len(world.clusters["token-1"]) == 3
+    assert sorted(d.id for d in world.disks.values() if d.token) == sorted(world.clusters["token-1"])
 
 
 def grow(world: World, count: int) -> None:

@@ -78,9 +78,7 @@ def claims(draw: st.DrawFn, command: str) -> Claim:
 @st.composite
 def queued(draw: st.DrawFn) -> Queued:
     name = f"command-{draw(st.integers(1, 2))}"
-    command = RestoreCommand(
-        name=name, backup=draw(st.sampled_from((*BACKUPS, "missing"))), spec=draw(st.none() | specs), queued_at=START
-    )
+    command = RestoreCommand(name=name, backup=draw(st.sampled_from((*BACKUPS, "missing"))), spec=draw(st.none() | specs), queued_at=START)
     return Queued(command=command, claim=draw(st.none() | claims(name)), done=draw(st.integers(0, 9)) == 0)
 
 
@@ -101,7 +99,13 @@ def views(draw: st.DrawFn) -> ClusterView:
     present = sorted(draw(st.sets(st.integers(0, 4))))
     away = [i for i in range(5) if i not in present and draw(st.booleans())]
     members = [
-        Member(id=i + 1, name=draw(st.sampled_from((IDS[i], IDS[i], ""))), peer_urls=(f"https://{IDS[i]}:2380",), client_urls=(), is_learner=draw(st.booleans()))
+        Member(
+            id=i + 1,
+            name=draw(st.sampled_from((IDS[i], IDS[i], ""))),
+            peer_urls=(f"https://{IDS[i]}:2380",),
+            client_urls=(),
+            is_learner=draw(st.booleans()),
+        )
         for i in sorted(draw(st.sets(st.integers(0, 4))))
     ]
     backups = tuple(Backup(name=n, taken_at=draw(times)) for n in BACKUPS if draw(st.booleans()))

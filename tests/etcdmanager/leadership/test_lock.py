@@ -196,6 +196,17 @@ def test_a_store_that_is_away_lets_the_leadership_lapse_and_not_earlier() -> Non
     assert lease.epoch == 2, "while it had lapsed, followers may have heard another"
 
 
+def test_a_lock_that_was_lost_with_the_store_outgrows_what_followers_have_accepted() -> None:
+    store, time = MemoryStore(), Time()
+    a = lock(store, time, "a")
+    a.step()
+    a.outgrow(7)
+    assert a.lease is None
+    lease = a.step()
+    assert lease is not None
+    assert lease.epoch == 8
+
+
 def test_the_record_survives_being_written_and_read() -> None:
     store, time = MemoryStore(), Time()
     lock(store, time, "a").step()

@@ -1,0 +1,208 @@
+"""Looking at everything at once: peers, etcd's list, the control store, the backups. It changes nothing and decides nothing.
+
+Every question has a deadline, and none waits for another peer's: a black-holed peer costs one deadline and shows up as
+absent (registers B-19, B-20). Without the store there is no view; without a peer or etcd there is one that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from agents.errors import AgentError, SpecError
+from agents.versions import Version
+from etcdmanager.backups.retention import Retention
+from etcdmanager.control.commands import Formation
+from etcdmanager.control.store import ControlView
+from etcdmanager.etcd.answers import Member
+from etcdmanager.leader.group import Surroundings
+from etcdmanager.leader.memory import Memory
+from etcdmanager.leader.view import Absent, Backup, BackupPolicy, ClusterView, Holding, Peer, Queued, majority_token
+from etcdmanager.peering.messages import Description, Info, RestorePhase
+from etcdmanager.spec import ClusterSpec
+
+log = logging.getLogger(__name__)
+
+#: A peer answers Describe from memory plus one local call; a second is long, and a paused machine shows by it.
+DESCRIBE_WITHIN = timedelta(seconds=3)
+#: Linearizable: it needs a round trip among members, or fails after etcd's own timeout.
+MEMBERS_WITHIN = timedelta(seconds=2)
+
+#: Holds that say "this disk has data that nobody can explain" (etcdmanager.member.step).
+_UNEXPLAINED = ("EM-M0", "EM-M1", "EM-M2", "EM-M6")
+
+
+class Observer:
+    """Makes a ClusterView; one per manager, used only while it leads."""
+
+    def __init__(self, around: Surroundings, *, retention: Retention, policy: BackupPolicy) -> None:
+        self._around = around
+        self._retention = retention
+        self._policy = policy
+
+    async def observe(self, memory: Memory, *, epoch: int, now: datetime) -> ClusterView:
+        """Return the picture of this moment; errors of the store are passed on."""
+        described, stored = await asyncio.gather(self._describe_all(memory, now), asyncio.to_thread(self._look_at_store))
+        peers, absent = described
+        control, spec, marker, formation = stored
+        members = await self._members(peers)
+        if members is not None:
+            serving = [p.etcd.member_id for p in peers if p.serves and p.etcd is not None]
+            memory.note_health(serving, [m.id for m in members], now)
+        # Where something is to be formed or restored, only a fresh listing will do.
+        calm = marker and not control.commands and not control.requests
+        if not (calm and memory.backups_are_fresh(now)):
+            await asyncio.to_thread(self._list_backups, memory, control, now)
+        return ClusterView(
+            cluster_name=self._around.cluster_name,
+            now=now,
+            epoch=epoch,
+            peers=peers,
+            absent=absent,
+            members=members,
+            spec=spec,
+            marker=marker,
+            formation=formation,
+            queue=_queue(control),
+            requests=control.requests,
+            backups=memory.backups,
+            expired_backups=memory.expired,
+            policy=self._policy,
+            troubles=tuple(memory.troubles[rule] for rule in sorted(memory.troubles)),
+            last_cleanup=memory.last_cleanup,
+            unhealthy_since=tuple(sorted(memory.unhealthy.items())),
+        )
+
+    async def _describe_all(self, memory: Memory, now: datetime) -> tuple[tuple[Peer, ...], tuple[Absent, ...]]:
+        ids = self._around.group.known()
+        answers = await asyncio.gather(*(self._describe(peer_id) for peer_id in ids))
+        peers, absent = [], []
+        for peer_id, answer in zip(ids, answers, strict=True):
+            if isinstance(answer, Peer):
+                memory.note_presence(peer_id)
+                peers.append(answer)
+            else:
+                absent.append(memory.note_absence(peer_id, answer, now))
+        return tuple(peers), tuple(absent)
+
+    async def _describe(self, peer_id: str) -> Peer | str:
+        """Return what a peer says, or why it does not answer."""
+        connection = self._around.group.connection(peer_id)
+        if connection is None:
+            return "nobody knows where it is"
+        try:
+            description = await connection.describe(deadline=DESCRIBE_WITHIN)
+            if description is None:
+                return peer_from_info(peer_id, await connection.info(deadline=DESCRIBE_WITHIN))
+        except AgentError as error:
+            return str(error)
+        return peer_from_description(description)
+
+    async def _members(self, peers: Sequence[Peer]) -> tuple[Member, ...] | None:
+        """Return the list that a quorum agrees on, asked of the raft leader first; None where nobody can tell."""
+        configured = tuple(p for p in peers if p.holds is Holding.CLUSTER)
+        if not configured:
+            return None
+        token = majority_token(configured)
+        candidates = [p for p in configured if p.cluster_token == token and p.serves and p.etcd is not None]
+        candidates.sort(key=lambda p: (p.etcd is None or p.etcd.leader_id != p.etcd.member_id, p.id))
+        for peer in candidates[:3]:
+            try:
+                client = self._around.etcds.client(peer.node, quarantined=peer.quarantined)
+                found = await client.members(linearizable=True, deadline=MEMBERS_WITHIN)
+            except AgentError as error:
+                log.debug("%s does not tell etcd's members: %s", peer.id, error)
+                continue
+            return tuple(sorted(found.members, key=lambda m: m.id))
+        return None
+
+    def _look_at_store(self) -> tuple[ControlView, ClusterSpec | None, bool, Formation | None]:
+        control = self._around.control.observe()
+        for bad in control.bad:
+            log.warning("%s is ignored: %s", bad.key, bad.reason)
+        formation = self._around.control.formation()
+        return control, self._around.control.spec(), self._around.control.is_created(), formation.document if formation else None
+
+    def _list_backups(self, memory: Memory, control: ControlView, now: datetime) -> None:
+        memory.backups = tuple(
+            Backup(name=b.text, taken_at=b.taken_at) for b in sorted(self._around.backups.list(), key=lambda b: b.taken_at)
+        )
+        due = memory.last_cleanup is None or now - memory.last_cleanup >= self._policy.cleanup_interval
+        protected = [q.command.backup for q in control.commands]
+        memory.expired = self._around.backups.expired(now, self._retention, protected=protected) if due else ()
+        memory.backups_seen = now
+
+
+def peer_from_description(described: Description) -> Peer:
+    """Return what one of our managers says about its member, as the rules see it; pure."""
+    state = described.info.state
+    configured = state is not None and state.cluster is not None
+    hold = described.hold
+    restore = described.restore
+    prepared = restore.cluster_token if restore is not None and restore.phase is RestorePhase.PREPARED else ""
+    if hold is not None and hold.code.startswith(_UNEXPLAINED):
+        holds = Holding.DAMAGED
+    elif configured:
+        holds = Holding.CLUSTER
+    elif described.info.disk_empty and not described.disk.data_tokens and not described.disk.trash:
+        holds = Holding.EMPTY
+    else:
+        holds = Holding.REMAINS
+    return Peer(
+        id=described.peer_id,
+        node=described.info.node,
+        holds=holds,
+        cluster_token=state.cluster.token if state is not None and state.cluster is not None and holds is Holding.CLUSTER else "",
+        quarantined=state is not None and holds is Holding.CLUSTER and state.quarantined,
+        etcd_version=state.etcd_version if state is not None and holds is Holding.CLUSTER else "",
+        versions=_versions([found.version for found in described.binaries]),
+        etcd=described.etcd if holds is Holding.CLUSTER else None,
+        prepared_token=prepared,
+        problem=_problem(described),
+    )
+
+
+def peer_from_info(peer_id: str, info: Info) -> Peer:
+    """Return the little that a Go manager says; nothing is known of its binaries or its live etcd; pure."""
+    cluster = info.state.cluster if info.state is not None else None
+    holds = Holding.CLUSTER if cluster is not None else Holding.EMPTY if info.disk_empty else Holding.REMAINS
+    return Peer(
+        id=peer_id,
+        node=info.node,
+        holds=holds,
+        cluster_token=cluster.token if cluster is not None else "",
+        quarantined=info.state is not None and cluster is not None and info.state.quarantined,
+        etcd_version=info.state.etcd_version if info.state is not None and cluster is not None else "",
+    )
+
+
+def _problem(described: Description) -> str:
+    """Return why a member does not do what its state asks for, "" where nothing is wrong."""
+    if described.hold is not None:
+        return f"{described.hold.reason} ({described.hold.code})"
+    process = described.process
+    if process.failures and process.last_exit:
+        last = process.last_log_lines[-1][:200] if process.last_log_lines else ""
+        return f"etcd ended {process.failures} times: {process.last_exit}{'; ' + last if last else ''}"
+    return ""
+
+
+def _versions(texts: Sequence[str]) -> tuple[Version, ...]:
+    """Return the versions that parse, sorted; one that does not is no version that a spec could ask for."""
+    found = set()
+    for text in texts:
+        try:
+            found.add(Version.parse(text))
+        except SpecError:
+            log.debug("%r is no version", text)
+    return tuple(sorted(found))
+
+
+def _queue(control: ControlView) -> tuple[Queued, ...]:
+    """Return the restores that stand in the queue."""
+    return tuple(
+        Queued(command=q.command, claim=q.claim.document if q.claim is not None else None, done=q.receipt or q.failed)
+        for q in control.commands
+    )
