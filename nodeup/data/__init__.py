@@ -5,11 +5,16 @@ Their bytes are those that kops writes, so that a node set up by either looks th
 
 from __future__ import annotations
 
+import pkgutil
 from functools import cache
-from importlib import resources
+
+from agents.errors import InvariantError
 
 
 @cache
 def data_text(name: str) -> str:
     """Return the text of a file of this package; part of the program, so reading it is no observation of the machine."""
-    return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+    content = pkgutil.get_data(__name__, name)
+    if content is None:
+        raise InvariantError(f"nodeup was installed without its data file {name}")
+    return content.decode()

@@ -28,6 +28,7 @@ from nodeup.resources.kinds import AnyResource
 _CONFIG = "/etc/containerd/config.toml"
 _ENVIRONMENT = "/etc/sysconfig/containerd"
 _RUNC = "/usr/sbin/runc"
+_DROP_IN = "/etc/systemd/system/containerd.service.d/10-kops.conf"
 
 #: containerd itself fills in the pod CIDR, as soon as the node has one.
 _CNI_CONFIGURATION = """\
@@ -58,12 +59,19 @@ def plan_containerd(context: PlanContext) -> Iterator[AnyResource]:
         return
     if _is_part_of_the_system(context):
         yield _drop_in(context)
+        if context.profile is not Profile.KOPS:
+            yield running_unit("containerd.service", restart_on=(_CONFIG, _DROP_IN))
     if context.spec.config.boolean("UsesKubenet"):
         yield from _plan_kubenet(context)
     yield from _plan_configuration(context)
     if not _is_part_of_the_system(context):
         yield from _plan_programs(context)
         yield running_unit("containerd.service", _definition(context), restart_on=(_CONFIG, _RUNC))
+
+
+def _system_environment(context: PlanContext) -> str:
+    """Return where the proxy's variables are; the file need not exist, of which kops' unit is not aware."""
+    return "/etc/environment" if context.profile is Profile.KOPS else "-/etc/environment"
 
 
 def _is_part_of_the_system(context: PlanContext) -> bool:
@@ -74,24 +82,24 @@ def _is_part_of_the_system(context: PlanContext) -> bool:
 
 
 def _drop_in(context: PlanContext) -> File:
-    """Return the drop-in, after which containerd is restarted, and then nodeup, to go on with the new containerd.
+    """Return the drop-in that makes the distribution's containerd ours.
 
-    kops' last command ends in "&", meant for a shell; as an argument, it makes systemctl complain of a unit of that name. Ours uses
-    --no-block, which is what was meant.
+    kops restarts containerd by commands of the file, and then nodeup itself; there is no unit in its plan. Its last command ends
+    in "&", meant for a shell that is not there. We have the unit in the plan instead, which is restarted like all others.
     """
-    settings = ["EnvironmentFile=/etc/environment"]
+    settings = [f"EnvironmentFile={_system_environment(context)}"]
     if context.is_container_os:
         settings.append("TasksMax=infinity")
     else:
         settings += ["ExecStart=", f"ExecStart=/usr/bin/containerd --config {_CONFIG}"]
-    again = ("systemctl", "restart", "kops-configuration.service", "&")
-    if context.profile is not Profile.KOPS:
-        again = ("systemctl", "restart", "--no-block", "kops-configuration.service")
+    restarts: tuple[tuple[str, ...], ...] = ()
+    if context.profile is Profile.KOPS:
+        restarts = (("systemctl", "restart", "containerd.service"), ("systemctl", "restart", "kops-configuration.service", "&"))
     return File(
-        path="/etc/systemd/system/containerd.service.d/10-kops.conf",
+        path=_DROP_IN,
         content=literal("\n".join(("[Service]", *settings))),
         after_files=(_CONFIG,),
-        on_change=(("systemctl", "daemon-reload"), ("systemctl", "restart", "containerd.service"), again),
+        on_change=(("systemctl", "daemon-reload"), *restarts),
     )
 
 
@@ -106,7 +114,9 @@ def _plan_kubenet(context: PlanContext) -> Iterator[AnyResource]:
     if not inside or inside.endswith("/0"):
         return
     script = "/opt/kops/bin/cni-iptables-setup"
-    yield File(path=script, content=literal(data_text("cni-iptables-setup.sh").replace("@NON_MASQUERADE_CIDR@", inside)), mode=0o755)
+    # kops' script adds its rules anew at each run; ours looks first.
+    text = data_text("cni-iptables-setup.sh" if context.profile is Profile.KOPS else "cni-iptables-setup-once.sh")
+    yield File(path=script, content=literal(text.replace("@NON_MASQUERADE_CIDR@", inside)), mode=0o755)
     definition = render_unit(
         UnitSection(
             name="Unit",
@@ -196,7 +206,7 @@ def _definition(context: PlanContext) -> str:
             settings=(
                 *relabel,
                 ("EnvironmentFile", _ENVIRONMENT),
-                ("EnvironmentFile", "/etc/environment"),
+                ("EnvironmentFile", _system_environment(context)),
                 ("ExecStartPre", "-/sbin/modprobe overlay"),
                 ("ExecStart", f'/usr/bin/containerd -c {_CONFIG} "$CONTAINERD_OPTS"'),
                 ("Type", "notify"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agents.host.distribution import Family
-from nodeup.planners.context import PlanContext
+from nodeup.planners.context import PlanContext, Profile
 from nodeup.resources.kinds import AnyResource
 from nodeup.resources.package import Package
 
@@ -40,6 +40,8 @@ def _rpm_iptables(context: PlanContext) -> tuple[str, ...]:
 
 
 def _proxies_with_nftables(context: PlanContext) -> bool:
-    """Tell whether kube-proxy is set to nftables. kops wants `enabled: true` in the configuration, which its own CLI leaves out."""
+    """Tell whether kube-proxy is set to nftables. kops wants `enabled: true` for it, which its own command line leaves out."""
     proxy = context.spec.kube_proxy
-    return proxy is not None and proxy.boolean("enabled") is True and proxy.text("proxyMode") == "nftables"
+    if proxy is None or proxy.text("proxyMode") != "nftables":
+        return False
+    return proxy.boolean("enabled") is True if context.profile is Profile.KOPS else proxy.boolean("enabled") is not False

@@ -24,6 +24,7 @@ from nodeup.planners.gvisor import plan_gvisor
 from nodeup.planners.hooks import plan_hooks
 from nodeup.planners.images import plan_images
 from nodeup.planners.ipv6_prefix import plan_ipv6_prefix
+from nodeup.planners.kernel_modules import plan_kernel_modules
 from nodeup.planners.kops_controller import plan_kops_controller
 from nodeup.planners.kube_apiserver import plan_kube_apiserver
 from nodeup.planners.kube_controller_manager import plan_kube_controller_manager
@@ -69,6 +70,7 @@ PLANNERS: tuple[Planner, ...] = (
     Planner("DirectoryBuilder", plan_directories),
     Planner("UpdateServiceBuilder", plan_update_service),
     Planner("VolumesBuilder", plan_volumes),
+    Planner("", plan_kernel_modules),
     Planner("ContainerdBuilder", plan_containerd),
     Planner("ChannelsBuilder", plan_channels),
     Planner("CloudConfigBuilder", plan_cloud_config),
