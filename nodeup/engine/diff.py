@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from nodeup.engine.graph import Step
-from nodeup.resources.content import Found, FromAsset, FromResource, Literal, SecretLiteral
+from nodeup.resources.content import Content, Found, FromAsset, FromResource, Literal, SecretLiteral
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,23 +56,31 @@ def compare(desired: Step, actual: Step | None) -> Difference | None:
 
 def shown(value: object, *, limit: int = 120) -> str:
     """Return a field's value in one short line that holds no secret."""
+    text = _content_text(value) if isinstance(value, Found | Literal | SecretLiteral | FromAsset | FromResource) else _plain_text(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _content_text(value: Content | Found) -> str:
     match value:
         case Found():
-            text = f"{value.size_bytes} bytes, sha256 {value.sha256[:12]}…"
+            return f"{value.size_bytes} bytes, sha256 {value.sha256[:12]}…"
         case Literal():
-            text = f"{len(value.content)} bytes"
+            return f"{len(value.content)} bytes"
         case SecretLiteral():
-            text = "a secret"
+            return "a secret"
         case FromAsset():
-            text = f"asset {value.key}"
+            return f"asset {value.key}"
         case FromResource():
-            text = f"the {value.output} of {value.producer}"
+            return f"the {value.output} of {value.producer}"
+
+
+def _plain_text(value: object) -> str:
+    match value:
         case str():
-            text = value or '""'
+            return value or '""'
         case bytes():
-            text = f"{len(value)} bytes"
+            return f"{len(value)} bytes"
         case tuple():
-            text = ", ".join(" ".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in value) or "none"
+            return ", ".join(" ".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in value) or "none"
         case _:
-            text = str(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+            return str(value)

@@ -6,12 +6,10 @@ from dataclasses import dataclass, replace
 
 from agents.errors import NotFoundError
 from agents.host.protocol import Host
+from agents.hosts_file import KOPS_BEGIN, KOPS_END, host_lines, replace_block
 from nodeup.resources.protocol import RunContext
 
 PATH = "/etc/hosts"
-#: kops' own marker lines; other tools of kops look for them.
-BEGIN = "# Begin host entries managed by kops - do not edit"
-END = "# End host entries managed by kops"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +51,14 @@ class HostsBlock:
 
     def wanted_text(self, text: str) -> str:
         """Return the whole file with this block; lines outside of it are kept as they are."""
-        from agents.hosts_file import replace_block
-
-        return replace_block(text, begin=BEGIN, end=END, lines=self.lines())
+        return replace_block(text, begin=KOPS_BEGIN, end=KOPS_END, lines=self.lines())
 
     def lines(self) -> tuple[str, ...]:
         """Return the block's lines: an address, a tab, its names; both sorted, as kops writes them."""
-        names: dict[str, set[str]] = {}
+        names: dict[str, list[str]] = {}
         for record in self.records:
-            for address in record.addresses:
-                names.setdefault(address, set()).add(record.hostname)
-        return tuple(f"{address}\t{' '.join(sorted(names[address]))}" for address in sorted(names))
+            names.setdefault(record.hostname, []).extend(record.addresses)
+        return host_lines(names)
 
 
 def _hosts_text(host: Host) -> str:
@@ -75,10 +70,10 @@ def _hosts_text(host: Host) -> str:
 
 def _records_of(text: str) -> tuple[HostRecord, ...]:
     """Return the records of the block, for showing a difference; nothing where the markers are missing."""
-    if BEGIN not in text or END not in text:
+    if KOPS_BEGIN not in text or KOPS_END not in text:
         return ()
     addresses: dict[str, list[str]] = {}
-    for line in text.split(BEGIN, 1)[1].split(END, 1)[0].splitlines():
+    for line in text.split(KOPS_BEGIN, 1)[1].split(KOPS_END, 1)[0].splitlines():
         address, *names = line.split() or [""]
         for name in names:
             addresses.setdefault(name, []).append(address)

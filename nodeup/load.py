@@ -1,0 +1,156 @@
+"""From the boot configuration to the complete specification of the node: fetched, checked against its hash, decoded.
+
+kube_env.yaml ──► <ConfigBase>/igconfig/<role>/<group>/nodeupconfig.yaml ──hash──► nodeup.Config
+                                      └──► the keysets, secrets and manifests that it names
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from agents.documents import load_yaml
+from agents.errors import AccessError, NotFoundError, SpecError, TransientError
+from agents.pki.keyset import Keyset
+from agents.secret import Secret
+from agents.stores.protocol import Store
+from agents.stores.url import open_blob, open_store
+from nodeup.spec.boot import BootConfig, decode_boot_config
+from nodeup.spec.node import NodeSpec, decode_node_spec
+
+Value = TypeVar("Value")
+
+#: Every secret that nodeup uses; the last nine are tokens that kops deprecated and still writes.
+SECRETS = (
+    "dockerconfig",
+    "encryptionconfig",
+    "admin",
+    "kube",
+    "kube-proxy",
+    "kubelet",
+    "system:controller_manager",
+    "system:dns",
+    "system:logging",
+    "system:monitoring",
+    "system:scheduler",
+)
+#: Names of keysets in state stores that old versions of kops made.
+LEGACY_KEYSETS = {"service-account": "master", "kubernetes-ca": "ca"}
+#: A control plane reads about twenty small blobs; one after another they take a second from S3.
+READERS = 8
+
+
+def load_boot_config(conf: str, environment: Mapping[str, str]) -> BootConfig:
+    """Read the boot configuration from a file of this machine, a store's URL, or GCE's metadata (metadata://gce/…)."""
+    return decode_boot_config(load_yaml(_conf_bytes(conf, environment), where=conf), where=conf)
+
+
+def load_node_spec(boot: BootConfig, environment: Mapping[str, str]) -> NodeSpec:
+    """Fetch, check and decode everything that the boot configuration leads to.
+
+    TransientError with code "config-hash" while the state store has another version of the configuration than user data
+    names: kops updates the store and the machines' user data one after the other, so it may pass.
+    """
+    if boot.config_server is not None:
+        raise SpecError(
+            f"instance group {boot.instance_group} asks kops-controller for its configuration, which this release cannot do",
+            code="not-supported",
+            hint="nodes with ConfigBase in their boot configuration (the control plane) are supported",
+        )
+    if not boot.config_url:
+        raise SpecError("the boot configuration has neither ConfigBase nor ConfigServer, so there is no configuration to find")
+    content = _blob(boot.config_url, environment)
+    check_hash(content, boot)
+    spec = decode_node_spec(load_yaml(content, where=boot.config_url), boot, where=boot.config_url)
+    config_store = spec.config.section("configStore")
+    keypairs = config_store.text("keypairs") or f"{boot.config_base}/pki"
+    secrets = config_store.text("secrets") or f"{boot.config_base}/secrets"
+    return spec.with_material(
+        keysets=_keysets(open_store(keypairs, environment=environment), spec.keyset_names),
+        secrets=_secrets(open_store(secrets, environment=environment)),
+        manifests=_found(spec.manifest_urls, lambda url: _blob(url, environment)),
+    )
+
+
+def check_hash(content: bytes, boot: BootConfig) -> None:
+    """TransientError where the configuration's bytes are not those that user data was made for; nothing to check on metal."""
+    found = base64.b64encode(hashlib.sha256(content).digest()).decode()
+    if boot.config_hash and boot.config_hash != found:
+        raise TransientError(
+            f"nodeup config hash mismatch: {boot.config_url} has {found}, user data expects {boot.config_hash}",
+            code="config-hash",
+            hint="it passes when the state store is up to date; otherwise this machine was made for an older configuration: replace it",
+        )
+
+
+def _conf_bytes(conf: str, environment: Mapping[str, str]) -> bytes:
+    if conf.startswith("metadata://gce/"):
+        from agents.clouds.gce import GceMetadata
+
+        found = GceMetadata(environment).get(conf.removeprefix("metadata://gce/"))
+        if found is None:
+            raise NotFoundError(f"{conf}: the instance has no such metadata")
+        return found.encode()
+    if "://" in conf:
+        return _blob(conf, environment)
+    try:
+        return Path(conf).read_bytes()
+    except FileNotFoundError as error:
+        raise NotFoundError(f"boot configuration {conf} does not exist; name it with --conf") from error
+    except PermissionError as error:
+        raise AccessError(f"boot configuration {conf} may not be read by this user") from error
+    except OSError as error:
+        raise TransientError(f"boot configuration {conf}: {error.strerror}") from error
+
+
+def _keysets(store: Store, names: Iterable[str]) -> dict[str, Keyset]:
+    """Return the keysets that exist; one that is missing is only missed when something must be signed with it."""
+
+    def read(name: str) -> Keyset:
+        key = f"private/{name}/keyset.yaml"
+        try:
+            return Keyset.parse(store.read(key), where=f"{store.url}/{key}")
+        except NotFoundError:
+            if name not in LEGACY_KEYSETS:
+                raise
+        old = f"private/{LEGACY_KEYSETS[name]}/keyset.yaml"
+        return Keyset.parse(store.read(old), where=f"{store.url}/{old}")
+
+    return _found(names, read)
+
+
+def _secrets(store: Store) -> dict[str, Secret]:
+    return _found(SECRETS, lambda name: decode_secret(store.read(name), where=f"{store.url}/{name}"))
+
+
+def decode_secret(content: bytes, *, where: str) -> Secret:
+    """Return the secret in kops' JSON form {"Data": "<base64>"}; SpecError, which does not show it, for anything else."""
+    try:
+        return Secret(base64.b64decode(json.loads(content)["Data"], validate=True))
+    except (ValueError, KeyError, TypeError, binascii.Error):
+        # Without "from": the context would carry the material into a traceback.
+        raise SpecError(f'{where}: wanted {{"Data": "<base64>"}}, found something else') from None
+
+
+def _blob(url: str, environment: Mapping[str, str]) -> bytes:
+    store, key = open_blob(url, environment=environment)
+    return store.read(key)
+
+
+def _found(names: Iterable[str], read: Callable[[str], Value]) -> dict[str, Value]:
+    """Read all names at once and return those that exist; every other error is raised."""
+
+    def attempt(name: str) -> tuple[str, Value | None]:
+        try:
+            return name, read(name)
+        except NotFoundError:
+            return name, None
+
+    with ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="load") as pool:
+        return {name: value for name, value in pool.map(attempt, names) if value is not None}

@@ -1,0 +1,215 @@
+"""Observing the machine and its cloud into Facts. This looks and changes nothing; what follows from it planners decide.
+
+Facts that need a network (cloud metadata, the resolver) are asked for by `apply` only, and remembered in a file, so
+that `plan` and `verify` ask nobody:
+
+    apply    metadata service, resolver  ──► Facts, and NETWORK_FACTS on disk
+    plan     --facts FILE, else NETWORK_FACTS, else what the machine's own files say
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+from agents.clouds.protocol import Metadata
+from agents.errors import NotFoundError, SpecError
+from agents.host.distribution import parse_os_release
+from agents.host.protocol import Host
+from nodeup.assets.cache import architecture
+from nodeup.facts import (
+    MOUNT_POINTS_ASKED_FOR,
+    PATHS_ASKED_FOR,
+    Account,
+    AwsFacts,
+    CloudFacts,
+    Facts,
+    GceFacts,
+    Interface,
+    OtherCloudFacts,
+)
+from nodeup.resources.mount import mounts
+from nodeup.resources.protocol import STATE_DIRECTORY
+
+#: What the last apply learned from the network.
+NETWORK_FACTS = f"{STATE_DIRECTORY}/network-facts.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkFacts:
+    """The part of the facts that somebody else has to be asked for."""
+
+    hostname_addresses: tuple[str, ...]
+    cloud: CloudFacts
+
+
+def observe(host: Host, network: NetworkFacts, environment: Mapping[str, str]) -> Facts:
+    """Return the facts; SpecError on a distribution or an architecture that is not supported."""
+    return Facts(
+        distribution=parse_os_release(_text(host, "/etc/os-release") or _text(host, "/usr/lib/os-release")),
+        architecture=architecture(),
+        hostname=hostname(host),
+        hostname_addresses=network.hostname_addresses,
+        interfaces=_interfaces(host),
+        accounts=_accounts(host),
+        existing_paths=frozenset(path for path in PATHS_ASKED_FOR if host.stat(path) is not None),
+        filesystems=_filesystems(host),
+        fstab=_text(host, "/etc/fstab"),
+        environment=dict(environment),
+        cloud=network.cloud,
+    )
+
+
+def ask_network(host: Host, cloud: str, metadata: Metadata) -> NetworkFacts:
+    """Ask the resolver and the metadata service, and remember their answers on the machine for plans."""
+    facts = NetworkFacts(hostname_addresses=_resolved(hostname(host)), cloud=_cloud_facts(cloud, metadata))
+    host.write(NETWORK_FACTS, network_facts_text(facts).encode(), mode=0o600)
+    return facts
+
+
+def remembered_network(host: Host, cloud: str) -> NetworkFacts:
+    """Return what the last apply learned; without one, what a machine without a cloud knows from its own files.
+
+    SpecError for a machine of a cloud on which nothing was applied yet: its metadata must not be guessed.
+    """
+    text = _text(host, NETWORK_FACTS)
+    if text:
+        return parse_network_facts(text, where=NETWORK_FACTS)
+    if cloud != "metal":
+        raise SpecError(
+            f"nothing is known of this machine's {cloud} metadata yet, and a plan asks nobody",
+            code="no-facts",
+            hint="give --facts FILE, or run `nodeup apply` on the machine once",
+        )
+    return NetworkFacts(hostname_addresses=_from_hosts_file(host, hostname(host)), cloud=OtherCloudFacts())
+
+
+def network_facts_text(facts: NetworkFacts) -> str:
+    """Return the facts as JSON, the form of --facts FILE."""
+    kind = {AwsFacts: "aws", GceFacts: "gce"}.get(type(facts.cloud), "other")
+    return json.dumps({"hostnameAddresses": list(facts.hostname_addresses), kind: asdict(facts.cloud)}, indent=1) + "\n"
+
+
+def parse_network_facts(text: str, *, where: str) -> NetworkFacts:
+    """Read what `network_facts_text` writes, also as YAML; SpecError for anything else."""
+    from agents.documents import as_list, as_mapping, as_str, load_yaml
+
+    document = as_mapping(load_yaml(text, where=where), where=where)
+    addresses = tuple(
+        as_str(item, where=f"{where}: hostnameAddresses") for item in as_list(document.get("hostnameAddresses", []), where=where)
+    )
+    for kind, cloud_type in (("aws", AwsFacts), ("gce", GceFacts), ("other", OtherCloudFacts)):
+        if kind in document:
+            given = as_mapping(document[kind], where=f"{where}: {kind}")
+            known = {field.name for field in fields(cloud_type)}
+            if unknown := sorted(set(given) - known):
+                raise SpecError(f"{where}: {kind}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+            values = {name: as_str(value, where=f"{where}: {kind}.{name}") for name, value in given.items()}
+            try:
+                return NetworkFacts(hostname_addresses=addresses, cloud=cloud_type(**values))
+            except TypeError as error:
+                raise SpecError(f"{where}: {kind}: {error}") from error
+    return NetworkFacts(hostname_addresses=addresses, cloud=OtherCloudFacts())
+
+
+def hostname(host: Host) -> str:
+    """Return the machine's name: what the kernel says, or on a directory that stands for a machine its /etc/hostname."""
+    if host.local_path("/") != "/":
+        named = _text(host, "/etc/hostname").strip()
+        if named:
+            return named
+    return socket.gethostname()
+
+
+def _cloud_facts(cloud: str, metadata: Metadata) -> CloudFacts:
+    match cloud:
+        case "aws":
+            return _aws_facts(metadata)
+        case "gce":
+            return GceFacts(
+                project=metadata.get("project/project-id") or "",
+                zone=(metadata.get("instance/zone") or "").rsplit("/", 1)[-1],
+                instance_name=metadata.get("instance/name") or "",
+                hostname=metadata.get("instance/hostname") or "",
+            )
+        case _:
+            return OtherCloudFacts()
+
+
+def _aws_facts(metadata: Metadata) -> AwsFacts:
+    return AwsFacts(
+        region=metadata.get("placement/region") or "",
+        availability_zone=metadata.get("placement/availability-zone") or "",
+        instance_id=metadata.get("instance-id") or "",
+        instance_type=metadata.get("instance-type") or "",
+        local_ipv4=metadata.get("local-ipv4") or "",
+        local_hostname=metadata.get("local-hostname") or "",
+        public_ipv4=metadata.get("public-ipv4") or "",
+        ipv6=metadata.get("ipv6") or "",
+        mac=metadata.get("mac") or "",
+        lifecycle_state=metadata.get("autoscaling/target-lifecycle-state") or "",
+    )
+
+
+def _resolved(name: str) -> tuple[str, ...]:
+    """Return what the resolver says of a name, in its order; nothing where it knows none."""
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return ()
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _from_hosts_file(host: Host, name: str) -> tuple[str, ...]:
+    found = []
+    for line in _text(host, "/etc/hosts").splitlines():
+        address, *names = line.split("#", 1)[0].split() or [""]
+        if name in names:
+            found.append(address)
+    return tuple(dict.fromkeys(found))
+
+
+def _interfaces(host: Host) -> tuple[Interface, ...]:
+    """Return the interfaces with their addresses in CIDR form, in the system's order."""
+    import ipaddress
+
+    import psutil
+
+    found = []
+    for name, entries in psutil.net_if_addrs().items():
+        mac = next((entry.address for entry in entries if entry.family == psutil.AF_LINK), "")
+        addresses = []
+        for entry in entries:
+            if entry.family == socket.AF_INET and entry.netmask:
+                addresses.append(str(ipaddress.IPv4Interface(f"{entry.address}/{entry.netmask}")))
+            elif entry.family == socket.AF_INET6 and entry.netmask:
+                prefix = ipaddress.IPv6Address(entry.netmask.split("%")[0])
+                addresses.append(f"{entry.address.split('%')[0]}/{int(prefix).bit_count()}")
+        physical = host.stat(f"/sys/class/net/{name}/device") is not None
+        found.append(Interface(name=name, mac=mac, physical=physical, addresses=tuple(addresses)))
+    return tuple(found)
+
+
+def _accounts(host: Host) -> tuple[Account, ...]:
+    groups = {fields[2]: fields[0] for fields in _colon_rows(host, "/etc/group", 4)}
+    rows = _colon_rows(host, "/etc/passwd", 7)
+    return tuple(Account(name=row[0], group=groups.get(row[3], row[3]), home=row[5]) for row in rows)
+
+
+def _colon_rows(host: Host, path: str, width: int) -> list[list[str]]:
+    return [row for line in _text(host, path).splitlines() if len(row := line.split(":")) == width]
+
+
+def _filesystems(host: Host) -> dict[str, str]:
+    kinds = {mount.mountpoint: mount.filesystem for mount in mounts(host)}
+    named = {"bpf": "bpf", "cgroup2": "cgroup2"}
+    return {path: named.get(kinds.get(path, ""), "other") for path in MOUNT_POINTS_ASKED_FOR if host.stat(path) is not None}
+
+
+def _text(host: Host, path: str) -> str:
+    try:
+        return host.read(path).decode(errors="replace")
+    except NotFoundError:
+        return ""
