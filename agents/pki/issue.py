@@ -62,11 +62,12 @@ def issue(request: CertificateRequest, *, signer: Keypair, key: Secret, not_befo
     return _sign(builder, issuer=issuer.subject, key_id=_subject_key_id(issuer), key=load_private_key(signer.key))
 
 
-def self_signed_ca(common_name: str, *, key: Secret, not_before: datetime, not_after: datetime) -> bytes:
-    """Return a new CA certificate as PEM, signed by its own key."""
+def self_signed_ca(common_name: str, *, key: Secret, not_before: datetime, not_after: datetime, serial: int | None = None) -> bytes:
+    """Return a new CA certificate as PEM, signed by its own key; `serial` (random where None) is its id in a keyset, ordered by age."""
     own_key = load_private_key(key)
     request = CertificateRequest(common_name=common_name, usage=Usage.CA)
-    return _sign(_builder(request, own_key, not_before, not_after), issuer=_subject(request), key_id=None, key=own_key)
+    builder = _builder(request, own_key, not_before, not_after, serial=serial)
+    return _sign(builder, issuer=_subject(request), key_id=None, key=own_key)
 
 
 def key_usages(usage: Usage) -> frozenset[str]:
@@ -109,7 +110,9 @@ def alternate_name(text: str) -> x509.GeneralName:
         raise SpecError(f"alternative name {text!r}: wanted an IP address or a DNS name in ASCII") from error
 
 
-def _builder(request: CertificateRequest, key: PrivateKey, not_before: datetime, not_after: datetime) -> x509.CertificateBuilder:
+def _builder(
+    request: CertificateRequest, key: PrivateKey, not_before: datetime, not_after: datetime, *, serial: int | None = None
+) -> x509.CertificateBuilder:
     from cryptography import x509
 
     if not_after <= not_before:
@@ -118,7 +121,7 @@ def _builder(request: CertificateRequest, key: PrivateKey, not_before: datetime,
         x509.CertificateBuilder()
         .subject_name(_subject(request))
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(x509.random_serial_number() if serial is None else serial)
         .not_valid_before(not_before)
         .not_valid_after(not_after)
         .add_extension(_key_usage(request.usage), critical=True)
