@@ -11,9 +11,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from agents.errors import SpecError
+from agents.timestamps import format_timestamp, parse_timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,7 @@ class Fields:
     def time(self, name: str) -> datetime | None:
         """Return a time given as RFC 3339 text; None where it is missing or empty."""
         value = self.text(name)
-        if not value:
-            return None
-        try:
-            return datetime.fromisoformat(value).astimezone(UTC)
-        except ValueError as error:
-            raise self._wrong(name, "a time such as 2026-08-22T02:47:30Z", value) from error
+        return parse_timestamp(value, where=f"{self.where}: {name}") if value else None
 
     def mapping(self, name: str) -> Fields | None:
         """Return an object's fields; None where it is missing."""
@@ -132,8 +128,8 @@ def int64(value: int) -> str:
 
 
 def time_text(value: datetime | None) -> str:
-    """Return a time as RFC 3339 in UTC, with microseconds only if there are any; "" for None."""
-    return "" if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    """Return a time as RFC 3339 in UTC; "" for None."""
+    return "" if value is None else format_timestamp(value)
 
 
 def _snake(name: str) -> str:

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import IO
 
 from agents.errors import VerificationError
 
@@ -75,23 +76,22 @@ class Contents:
     size_bytes: int
 
 
-def read_contents(path: Path, *, size_bytes: int | None = None) -> Contents:
-    """Open the database at `path` and count it; VerificationError for what is no sound database.
+def read_contents(file: IO[bytes], *, size_bytes: int | None = None) -> Contents:
+    """Count the database in an open file; VerificationError for what is no sound database.
 
     `size_bytes` is where the database ends, for a snapshot that still has its SHA-256 behind it; by default the file's end.
     """
-    with path.open("rb") as file:
-        length = file.seek(0, 2)
-        if length == 0:
-            raise VerificationError(f"{path} is empty; wanted an etcd database", code="bolt-empty")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
-            return _count(_Bolt(data, length if size_bytes is None else size_bytes))
+    length = os.fstat(file.fileno()).st_size
+    if length == 0:
+        raise VerificationError("the file is empty; wanted an etcd database", code="bolt-empty")
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _count(_Bolt(data, length if size_bytes is None else size_bytes))
 
 
 class _Bolt:
     """The pages of one file."""
 
-    def __init__(self, data: memoryview, size: int) -> None:
+    def __init__(self, data: mmap.mmap, size: int) -> None:
         self.data = data
         self.size = size
         if size > len(data):
@@ -157,7 +157,7 @@ class _Bolt:
                 value_at = key_at + key_size
                 if value_at + value_size > size:
                     raise _broken(f"a pair of the leaf at {offset} lies outside of the file")
-                key = bytes(data[key_at:value_at])
+                key = data[key_at:value_at]
                 if previous is not None and key <= previous:
                     raise _broken(f"the keys of the leaf at {offset} are out of order")
                 previous = key
@@ -165,7 +165,7 @@ class _Bolt:
                 at += element_size
 
 
-def _newest_meta(data: memoryview, size: int) -> tuple[int, int, int]:
+def _newest_meta(data: mmap.mmap, size: int) -> tuple[int, int, int]:
     """Return (page size, root page, number of pages) of the newer of the sound meta pages."""
     found: list[tuple[int, int, int, int]] = []
     for offset in (0, *_PAGE_SIZES):
@@ -173,7 +173,7 @@ def _newest_meta(data: memoryview, size: int) -> tuple[int, int, int]:
             break
         start = offset + _PAGE.size
         magic, version, page_size, _, root, _, _, pages, transaction, checksum = _META_PAGE.unpack_from(data, start)
-        if magic != _MAGIC or version != _FORMAT or checksum != _fnv1a(bytes(data[start : start + _META_PAGE.size - 8])):
+        if magic != _MAGIC or version != _FORMAT or checksum != _fnv1a(data[start : start + _META_PAGE.size - 8]):
             continue
         if page_size in _PAGE_SIZES and offset in {0, page_size}:
             found.append((transaction, page_size, root, pages))
@@ -248,6 +248,11 @@ def _count_keys(bolt: _Bolt, pairs: Iterator[tuple[int, bytes, int, int]], tally
     live: set[int] = set()
     last = b""
     for _, revision, value_at, value_size in pairs:
+        if value_size == 0:
+            # A revision without a change: `snapshot restore --bump-revision` makes one, at the very end.
+            tally.entries += 1
+            last = revision
+            continue
         key = _first_field(data, value_at, value_size)
         length = len(revision)
         if length == 17:
@@ -265,7 +270,7 @@ def _count_keys(bolt: _Bolt, pairs: Iterator[tuple[int, bytes, int, int]], tally
     tally.entries += tally.versions
 
 
-def _first_field(data: memoryview, at: int, size: int) -> bytes:
+def _first_field(data: mmap.mmap, at: int, size: int) -> bytes:
     """Return the key of the stored KeyValue: its field 1, which etcd writes first."""
     if size < 2 or data[at] != 0x0A:
         raise _broken(f"the value at {at} is no key-value message")
@@ -274,10 +279,10 @@ def _first_field(data: memoryview, at: int, size: int) -> bytes:
         length, start = _varint(data, at + 1, at + size)
     if start + length > at + size:
         raise _broken(f"the key at {at} is longer than its message")
-    return bytes(data[start : start + length])
+    return data[start : start + length]
 
 
-def _varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
+def _varint(data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
     value = shift = 0
     while at < end and shift < 64:
         byte = data[at]
@@ -291,7 +296,7 @@ def _varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
 def _read_meta(bolt: _Bolt, pairs: Iterator[tuple[int, bytes, int, int]], tally: _Tally) -> None:
     for _, key, value_at, value_size in pairs:
         tally.entries += 1
-        value = bytes(bolt.data[value_at : value_at + value_size])
+        value = bolt.data[value_at : value_at + value_size]
         if key == b"consistent_index" and value_size == 8:
             tally.index = int.from_bytes(value, "big")
         elif key == b"term" and value_size == 8:
@@ -304,7 +309,7 @@ def _read_members(bolt: _Bolt, pairs: Iterator[tuple[int, bytes, int, int]], tal
     members: list[StoredMember] = []
     for _, key, value_at, value_size in pairs:
         tally.entries += 1
-        members.append(_member(key, bytes(bolt.data[value_at : value_at + value_size])))
+        members.append(_member(key, bolt.data[value_at : value_at + value_size]))
     tally.members = tuple(sorted(members, key=lambda member: member.name))
 
 

@@ -45,7 +45,8 @@ _OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.enable_http_proxy", 0),
     # A member that comes back is to be seen within a second or two, not after gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
+    # How long one attempt to connect may take, TLS handshake included (the name is historical).
+    ("grpc.min_reconnect_backoff_ms", 3000),
     ("grpc.max_reconnect_backoff_ms", 2000),
     # Back-off states must not leak between clients of the same address.
     ("grpc.use_local_subchannel_pool", 1),
@@ -210,7 +211,7 @@ class EtcdClient:
         )
 
     async def add_learner(self, peer_urls: Sequence[str], *, deadline: timedelta = CALL) -> Member:
-        """Add a member that does not vote yet. ConflictError `etcd-peer-url-exists` where one has these URLs."""
+        """Add a member that does not vote yet. ConflictError `etcd-member-exists` where one has these URLs."""
         return await self._add(peer_urls, learner=True, deadline=deadline)
 
     async def add_member(self, peer_urls: Sequence[str], *, deadline: timedelta = CALL) -> Member:
