@@ -243,35 +243,14 @@ class StopRemoved:
     peer: str
 
 
-Action = (
-    Wait
-    | Rest
-    | DecideFormation
-    | StartMembers
-    | SealFormation
-    | ClaimRestore
-    | TakeOverClaim
-    | RejectCommand
-    | PrepareRestore
-    | SaveBeforeRestore
-    | SkipSave
-    | Fence
-    | PassPointOfNoReturn
-    | CommitRestore
-    | VerifyRestored
-    | FinishRestore
-    | ForgetCommand
-    | AbortRestore
-    | LiftQuarantine
-    | WriteMarker
-    | TakeBackup
-    | DeleteBackups
-    | AddLearner
-    | JoinLearner
-    | PromoteLearner
-    | RemoveMember
-    | StopRemoved
-)
+#: Steps of a claimed restore in which members do something.
+RestoreWork = PrepareRestore | SaveBeforeRestore | Fence | CommitRestore | VerifyRestored
+#: Steps of a claimed restore that are only recorded.
+RestoreRecord = TakeOverClaim | SkipSave | PassPointOfNoReturn
+RestoreAction = ClaimRestore | RejectCommand | ForgetCommand | AbortRestore | FinishRestore | RestoreWork | RestoreRecord
+MembershipAction = AddLearner | JoinLearner | PromoteLearner | RemoveMember | StopRemoved
+FormationAction = DecideFormation | StartMembers | SealFormation | WriteMarker
+Action = Wait | Rest | FormationAction | RestoreAction | MembershipAction | LiftQuarantine | TakeBackup | DeleteBackups
 
 Answer = Action | Remark | None
 

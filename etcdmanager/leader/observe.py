@@ -150,15 +150,20 @@ def peer_from_description(described: Description) -> Peer:
         holds = Holding.EMPTY
     else:
         holds = Holding.REMAINS
+    cluster = state.cluster if state is not None and holds is Holding.CLUSTER else None
+    process = described.process
+    quarantined = state is not None and cluster is not None and state.quarantined
+    settled = cluster is not None and process.cluster_token == cluster.token and process.quarantined == quarantined
     return Peer(
         id=described.peer_id,
         node=described.info.node,
         holds=holds,
-        cluster_token=state.cluster.token if state is not None and state.cluster is not None and holds is Holding.CLUSTER else "",
-        quarantined=state is not None and holds is Holding.CLUSTER and state.quarantined,
-        etcd_version=state.etcd_version if state is not None and holds is Holding.CLUSTER else "",
+        cluster_token=cluster.token if cluster is not None else "",
+        quarantined=quarantined,
+        exposed=process.running and not process.quarantined,
+        etcd_version=state.etcd_version if state is not None and cluster is not None else "",
         versions=_versions([found.version for found in described.binaries]),
-        etcd=described.etcd if holds is Holding.CLUSTER else None,
+        etcd=described.etcd if settled else None,
         prepared_token=prepared,
         problem=_problem(described),
     )

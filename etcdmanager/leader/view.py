@@ -46,12 +46,15 @@ class Peer:
     holds: Holding
     #: "" unless it holds a cluster.
     cluster_token: str = ""
+    #: What its state asks for.
     quarantined: bool = False
+    #: Whether an etcd process of it listens where clients look for it, at this moment.
+    exposed: bool = False
     #: What its state asks for, "" unless it holds a cluster.
     etcd_version: str = ""
     #: The etcd versions whose binaries it has.
     versions: tuple[Version, ...] = ()
-    #: None while its etcd does not answer.
+    #: None while its etcd does not answer, or is about to be restarted with other settings.
     etcd: LiveStatus | None = None
     #: The token of a restored data directory that lies ready beside the live one; "" for none.
     prepared_token: str = ""

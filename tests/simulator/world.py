@@ -157,6 +157,7 @@ class World:
             holds=disk.holds(),
             cluster_token=disk.token,
             quarantined=disk.quarantined,
+            exposed=bool(disk.token) and not disk.quarantined,
             etcd_version="3.5.16" if disk.token else "",
             versions=(VERSION,),
             etcd=status,

@@ -217,8 +217,14 @@ def fence_old_cluster(view: Restoring) -> Answer:
     claim = view.claim
     if claim is None or claim.committing_at is not None:
         return None
-    open_to_clients = tuple(p.id for p in old_cluster(view, claim) if not p.quarantined)
-    return Fence(claim=claim, peers=open_to_clients) if open_to_clients else None
+    old = old_cluster(view, claim)
+    open_to_clients = tuple(p.id for p in old if not p.quarantined)
+    if open_to_clients:
+        return Fence(claim=claim, peers=open_to_clients)
+    exposed = [p.id for p in old if p.exposed]
+    if exposed:
+        return Wait(code="fencing", reason=f"etcd of {', '.join(exposed)} still listens for clients; its manager is restarting it")
+    return None
 
 
 def pass_point_of_no_return(view: Restoring) -> Answer:

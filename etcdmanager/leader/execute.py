@@ -1,0 +1,176 @@
+"""Doing what was decided: RPCs to members, calls to etcd, documents in the control store. It decides nothing.
+
+Every step that changes something first asks for the leadership's remaining validity (`Authority.within`), is sent with a
+deadline inside it, and carries the epoch. Each action may be cut off anywhere: the next look sees how far it came, and the
+same rules go on from there (tests/simulator cuts every one of them). Work that changes nothing that serves (preparing,
+backing up) may outlast a lease; what follows it asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+
+from agents.errors import NotFoundError, TransientError
+from etcdmanager.control.commands import BackupAnswer, BackupRequest, Formation
+from etcdmanager.leader import actions as a
+from etcdmanager.leader.group import Surroundings
+from etcdmanager.leader.hands import SHORT, Hands, Order, new_token
+from etcdmanager.leader.restoring import RestoreExecutor
+from etcdmanager.leader.view import Peer
+from etcdmanager.peering import messages as m
+
+log = logging.getLogger(__name__)
+
+#: How long answers to backup-now stay for whoever asked.
+ANSWERS_STAY = timedelta(days=7)
+
+
+class Executor:
+    """Carries orders out, one at a time."""
+
+    def __init__(self, around: Surroundings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._around = around
+        self._hands = Hands(around)
+        self._restores = RestoreExecutor(around, self._hands, now=now)
+        self._now = now
+
+    async def execute(self, order: Order) -> None:
+        """Do it; any AgentError means that it was not, or not wholly, done."""
+        order.authority.require()
+        match order.action:
+            case a.Wait() | a.Rest():
+                return
+            case a.DecideFormation() | a.StartMembers() | a.SealFormation() | a.WriteMarker():
+                await self._form(order, order.action)
+            case a.LiftQuarantine(peer=peer):
+                await self._hands.lift(order, peer)
+            case a.TakeBackup():
+                await self._back_up(order, order.action)
+            case a.DeleteBackups():
+                await self._delete_backups(order, order.action)
+            case a.AddLearner() | a.JoinLearner() | a.PromoteLearner() | a.RemoveMember() | a.StopRemoved():
+                await self._change_membership(order, order.action)
+            case _:
+                await self._restores.execute(order, order.action)
+
+    async def _form(self, order: Order, action: a.FormationAction) -> None:
+        match action:
+            case a.DecideFormation():
+                await self._decide_formation(order, action)
+            case a.StartMembers():
+                await self._start_members(order, action)
+            case a.SealFormation():
+                if order.view.spec is None:
+                    await asyncio.to_thread(self._around.control.write_spec, action.formation.spec)
+                await self._mark_created()
+            case a.WriteMarker():
+                await self._mark_created()
+            case _:
+                assert_never(action)
+
+    async def _mark_created(self) -> None:
+        await asyncio.to_thread(self._around.control.write_created, self._now())
+        await asyncio.to_thread(self._around.control.delete_formation)
+
+    async def _decide_formation(self, order: Order, action: a.DecideFormation) -> None:
+        """Write the record; one that was left behind is replaced, if it is still the one that was seen."""
+        control = self._around.control
+        formation = Formation(token=new_token(), members=action.members, spec=action.spec, epoch=order.view.epoch, decided_at=self._now())
+        stale = await asyncio.to_thread(control.formation)
+        if stale is None:
+            await asyncio.to_thread(control.create_formation, formation)
+        else:
+            await asyncio.to_thread(control.change_formation, formation, stale.version)
+        log.info("forming a new cluster %s with %s", formation.token, ", ".join(formation.members))
+
+    async def _start_members(self, order: Order, action: a.StartMembers) -> None:
+        """Prepare all, then start all; a peer that was prepared and not started forgets it after a minute.
+
+        They start open to clients: nothing was there that a client could destroy, so the restart that lifting a
+        quarantine costs would buy nothing. Go always starts a new cluster quarantined.
+        """
+        formation = action.formation
+        prepare = m.JoinRequest(
+            phase=m.JoinPhase.PREPARE,
+            cluster_token=formation.token,
+            nodes=order.nodes(formation.members),
+            etcd_version=formation.spec.etcd_version,
+            start_open=True,
+        )
+        start = replace(prepare, phase=m.JoinPhase.INITIAL_CLUSTER)
+        await self._hands.on_all(action.peers, lambda p: self._hands.join(order, p, prepare))
+        await self._hands.on_all(action.peers, lambda p: self._hands.join(order, p, start))
+
+    async def _back_up(self, order: Order, action: a.TakeBackup) -> None:
+        label = next((r.label for r in action.requests if r.label), "")
+        reason = "request" if action.requests else action.why
+        taken = await self._hands.take_backup(order, action.peers, reason=reason, label=label)
+        for request in action.requests:
+            await asyncio.to_thread(self._answer, request, taken.name)
+
+    def _answer(self, request: BackupRequest, name: str) -> None:
+        if request.keep:
+            self._around.backups.pin(name)
+        self._around.control.answer_backup(BackupAnswer(id=request.id, answered_at=self._now(), backup=name))
+
+    async def _delete_backups(self, order: Order, action: a.DeleteBackups) -> None:
+        """Delete one by one; the attempt counts as done, as in Go, so that one that cannot be deleted is not tried each round."""
+        order.memory.last_cleanup = self._now()
+        order.memory.backups_changed()
+        for name in action.names:
+            order.authority.require()
+            await asyncio.to_thread(self._around.backups.delete, name)
+            log.info("deleted backup %s: retention no longer asks for it", name)
+        await asyncio.to_thread(self._forget_answers)
+
+    def _forget_answers(self) -> None:
+        self._around.control.forget_requests(answered_before=self._now() - ANSWERS_STAY)
+
+    async def _change_membership(self, order: Order, action: a.MembershipAction) -> None:
+        match action:
+            case a.AddLearner(peer=name):
+                await self._add_learner(order, name, list_first=True)
+            case a.JoinLearner(peer=name):
+                await self._add_learner(order, name, list_first=False)
+            case a.PromoteLearner():
+                await self._hands.etcd(_serving(order)).promote(action.member_id, deadline=order.authority.within(SHORT))
+            case a.RemoveMember():
+                await self._remove(order, action)
+            case a.StopRemoved(peer=name):
+                await self._hands.connection(name).stop_etcd(order.authority.header, deadline=order.authority.within(SHORT))
+            case _:
+                assert_never(action)
+
+    async def _remove(self, order: Order, action: a.RemoveMember) -> None:
+        try:
+            await self._hands.etcd(_serving(order)).remove(action.member_id, deadline=order.authority.within(SHORT))
+        except NotFoundError:
+            log.info("member %x was gone already", action.member_id)
+
+    async def _add_learner(self, order: Order, name: str, *, list_first: bool) -> None:
+        """Prepare the peer, list it as a learner, have it join. Cut off after listing, `join_learner` goes on from there."""
+        serving, peer = _serving(order), order.peer(name)
+        members = [p.node.name for p in order.view.configured if p.cluster_token == serving.cluster_token]
+        prepare = m.JoinRequest(
+            phase=m.JoinPhase.PREPARE,
+            cluster_token=serving.cluster_token,
+            nodes=order.nodes((*members, name)),
+            etcd_version=serving.etcd_version,
+        )
+        await self._hands.join(order, name, prepare)
+        if list_first:
+            await self._hands.etcd(serving).add_learner(peer.node.peer_urls, deadline=order.authority.within(SHORT))
+        await self._hands.join(order, name, replace(prepare, phase=m.JoinPhase.JOIN_EXISTING))
+
+
+def _serving(order: Order) -> Peer:
+    """Return a serving member to ask; the raft leader where it is known, for it needs no forwarding."""
+    serving = [p for p in order.view.peers if p.serves and p.etcd is not None]
+    if not serving:
+        raise TransientError("no member serves", code="no-quorum")
+    return next((p for p in serving if p.etcd is not None and p.etcd.leader_id == p.etcd.member_id), serving[0])
