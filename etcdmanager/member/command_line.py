@@ -85,13 +85,13 @@ def etcd_command(settings: EtcdSettings, inherited: Mapping[str, str]) -> EtcdCo
 def settings_digest(settings: EtcdSettings) -> str:
     """Return the digest of what etcd must be restarted for: identity, version, URLs, quarantine, TLS on or off.
 
-    Tuning variables are not in it: a changed manager environment must not restart every member at once; they apply at the
-    next start.
+    The version is the one asked for. Tuning variables and the patch that really runs are not in it: a changed manager
+    environment or a new image must not restart every member at once; both apply at the next start.
     """
     facts = {
         "name": settings.name,
         "token": settings.state.cluster.token if settings.state.cluster else "",
-        "version": str(settings.version),
+        "version": settings.state.etcd_version,
         "quarantined": settings.state.quarantined,
         "listen": settings.listen_host,
         "peerUrls": list(settings.node.peer_urls),

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from agents.errors import SpecError
 
 INCOMING_PREFIX = ".incoming-"
+#: How `etcdmanager.backups.restore` names its unfinished work beside the incoming directory: a dot before, `.work` after.
+UNFINISHED_PREFIX, UNFINISHED_SUFFIX = f".{INCOMING_PREFIX}", ".work"
 #: A cluster token names a directory, so it must be a plain name; the Go program guards the same way.
 _TOKEN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 
@@ -70,6 +72,10 @@ class Layout:
     def incoming_of(self, token: str) -> str:
         """Return where data restored for a token waits."""
         return f"{self.data}/{INCOMING_PREFIX}{checked_token(token)}"
+
+    def unfinished_of(self, token: str) -> str:
+        """Return where a preparation works until it is complete."""
+        return f"{self.data}/{UNFINISHED_PREFIX}{checked_token(token)}{UNFINISHED_SUFFIX}"
 
     def pki_of(self, token: str) -> str:
         """Return the directory of etcd's certificates."""

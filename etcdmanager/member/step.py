@@ -63,6 +63,8 @@ class MemberView:
     #: Those of `data_tokens` in which etcd has written a log.
     logged_tokens: frozenset[str] = frozenset()
     incoming_tokens: frozenset[str] = frozenset()
+    #: For which a preparation is, or was, at work.
+    unfinished_tokens: frozenset[str] = frozenset()
     trash: frozenset[str] = frozenset()
     process: RunningEtcd | None = None
     wanted_settings: str = ""
@@ -182,10 +184,10 @@ def next_step(view: MemberView) -> Step:
 
 
 def restart_pause(failures: int) -> timedelta:
-    """Return how long to wait after the `failures`-th start in a row that did not serve: nothing, then 1 s doubling to a minute."""
-    if failures <= 0:
+    """Return how long to wait after the `failures`-th end in a row: nothing after the first, then 1 s doubling to a minute."""
+    if failures <= 1:
         return timedelta(0)
-    return min(_LONGEST_PAUSE, _FIRST_PAUSE * (1 << min(failures - 1, 16)))
+    return min(_LONGEST_PAUSE, _FIRST_PAUSE * (1 << min(failures - 2, 16)))
 
 
 def unexplained_data(view: MemberView) -> Hold | None:
@@ -258,13 +260,15 @@ def _swap_in(view: MemberView, intent: RestoreIntent) -> Step:
 
 def _undo(view: MemberView) -> Step | None:
     intent = view.intent
+    there = view.incoming_tokens | view.unfinished_tokens
     if intent is None:
-        stray = sorted(view.incoming_tokens - {view.preparing})
+        stray = sorted(there - {view.preparing})
         return DropIncoming(stray[0]) if stray else None
     died = intent.phase is RestorePhase.PREPARING and view.preparing != intent.token
     lost = intent.phase is RestorePhase.PREPARED and intent.token not in view.incoming_tokens
-    if intent.phase is RestorePhase.ABORTING or died or lost:
-        return DropIncoming(intent.token) if intent.token in view.incoming_tokens else DropIntent()
+    aborting = intent.phase is RestorePhase.ABORTING and view.preparing != intent.token
+    if aborting or died or lost:
+        return DropIncoming(intent.token) if intent.token in there else DropIntent()
     return None
 
 
