@@ -30,7 +30,7 @@ def v(text: str) -> Version:
         pytest.param(["3.6.0"], "3.6.0", "3.6.0", "etcdutl 3.6.0", True, id="3.6"),
     ],
 )
-def test_the_newest_tool_of_the_line_is_chosen(here: list[str], written_by: str, run_as: str, tool: str, bumps: bool) -> None:  # noqa: FBT001
+def test_the_newest_tool_of_the_line_is_chosen(here: list[str], written_by: str, run_as: str, tool: str, bumps: bool) -> None:
     chosen = choose_tool(binaries(*here), run_as=v(run_as), written_by=v(written_by))
 
     assert str(chosen) == tool
