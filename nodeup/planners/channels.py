@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 from agents.documents import as_mapping, load_yaml
 from nodeup.planners.certificates import config_of, kubeconfig
-from nodeup.planners.components import MANIFESTS, uses_selinux
+from nodeup.planners.components import MANIFESTS, service_user, uses_selinux
 from nodeup.planners.context import PlanContext, Profile
 from nodeup.render.static_pod import SELINUX_CONTEXT, manifest
 from nodeup.resources.content import Literal
 from nodeup.resources.file import File
 from nodeup.resources.kinds import AnyResource
-from nodeup.resources.user import User
 
 #: The uid in kops' own manifest of the pod.
 _UID = 10013
@@ -29,7 +28,7 @@ def plan_channels(context: PlanContext) -> Iterator[AnyResource]:
     if context.profile is Profile.NATIVE:
         yield File(path=f"{_HOME}/kubeconfig", content=config_of(made), mode=0o400)
         return
-    yield User(name=_USER, uid=_UID, shell="/sbin/nologin", home=_HOME)
+    yield service_user(_USER, _UID, home=_HOME)
     yield File(path=f"{_HOME}/kubeconfig", content=config_of(made), mode=0o400, owner=_USER)
     url = context.spec.config.text("channelsManifest")
     if url:

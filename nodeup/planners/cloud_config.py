@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agents.secret import Secret
 from nodeup.planners.context import PlanContext
 from nodeup.planners.openstack_config import openstack_lines
 from nodeup.resources.content import Literal, SecretLiteral
 from nodeup.resources.file import File
 from nodeup.resources.kinds import AnyResource
 from nodeup.spec.boot import CloudProvider
-from agents.secret import Secret
 
 _PATH = "/etc/kubernetes/cloud.config"
 
@@ -32,23 +32,20 @@ def _text(lines: Iterator[str]) -> str:
     return "[global]\n" + "\n".join(lines) + "\n"
 
 
+#: Names in the file and keys of the configuration, in the file's order; a key that is absent has no line, a list one for each item.
+_LINES = {
+    CloudProvider.GCE: (("node-tags", "nodeTags"), ("node-instance-prefix", "nodeInstancePrefix"), ("multizone", "multizone")),
+    CloudProvider.AWS: (
+        ("DisableSecurityGroupIngress", "disableSecurityGroupIngress"),
+        ("ElbSecurityGroup", "elbSecurityGroup"),
+        ("NLBSecurityGroupMode", "nlbSecurityGroupMode"),
+        ("NodeIPFamilies", "nodeIPFamilies"),
+    ),
+}
+
+
 def _lines(context: PlanContext) -> Iterator[str]:
     config = context.spec.config
-    match context.cloud:
-        case CloudProvider.GCE:
-            if config.text("nodeTags"):
-                yield f"node-tags = {config.text('nodeTags')}"
-            if config.text("nodeInstancePrefix"):
-                yield f"node-instance-prefix = {config.text('nodeInstancePrefix')}"
-            if config.has("multizone"):
-                yield f"multizone = {config.text('multizone')}"
-        case CloudProvider.AWS:
-            if config.has("disableSecurityGroupIngress"):
-                yield f"DisableSecurityGroupIngress = {config.text('disableSecurityGroupIngress')}"
-            if config.text("elbSecurityGroup"):
-                yield f"ElbSecurityGroup = {config.text('elbSecurityGroup')}"
-            if config.text("nlbSecurityGroupMode"):
-                yield f"NLBSecurityGroupMode = {config.text('nlbSecurityGroupMode')}"
-            yield from (f"NodeIPFamilies = {family}" for family in config.texts("nodeIPFamilies"))
-        case _:
-            pass
+    for name, key in _LINES.get(context.cloud, ()):
+        values = config.texts(key) if isinstance(config.raw(key), list) else (config.text(key),)
+        yield from (f"{name} = {value}" for value in values if value)

@@ -9,6 +9,7 @@ from nodeup.render.static_pod import HostMount, StaticPod, manifest, pod_documen
 from nodeup.resources.content import Literal
 from nodeup.resources.file import File
 from nodeup.resources.kinds import AnyResource
+from nodeup.resources.user import User
 from nodeup.spec.section import Section
 
 #: kubelet reads static pods from here.
@@ -29,6 +30,11 @@ _CA_DIRECTORIES = (
 
 #: The same where /usr is read-only: a missing directory cannot be made there.
 _CA_DIRECTORIES_OF_READ_ONLY_SYSTEMS = (*_CA_DIRECTORIES[:3], "/usr/share/ca-certificates")
+
+
+def service_user(name: str, uid: int, *, home: str = "") -> User:
+    """A user that only runs a service: nobody logs in with it."""
+    return User(name=name, uid=uid, shell="/sbin/nologin", home=home)  # noqa: S604 - a login shell, not a command
 
 
 def log_path(component: str) -> str:

@@ -27,5 +27,11 @@ def _records(context: PlanContext) -> Iterator[HostRecord]:
         yield HostRecord(hostname=context.internal_name("api"), addresses=addresses)
         yield HostRecord(hostname=context.internal_name("kops-controller"), addresses=addresses)
     if context.has_api_server and not context.is_control_plane:
-        for cluster in ("main", "events"):
+        # kops forgets "leases", to which it points the API server (Appendix D, 25 of the reference).
+        for cluster in ("main", "events", *(("leases",) if _has_leases_cluster(context) else ())):
             yield HostRecord(hostname=f"{cluster}.etcd.internal.{context.cluster_name}", addresses=context.spec.boot.etcd_addresses)
+
+
+def _has_leases_cluster(context: PlanContext) -> bool:
+    overrides = context.spec.api_server.section("KubeAPIServer").texts("etcdServersOverrides")
+    return any(override.startswith("coordination.k8s.io/leases#") for override in overrides)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from agents.documents import dump_yaml
 from nodeup.planners.certificates import output, server_certificate
+from nodeup.planners.components import service_user
 from nodeup.planners.context import PlanContext
 from nodeup.planners.keys import pinned_certificate_file, private_key_file
 from nodeup.resources.content import Literal
 from nodeup.resources.file import Directory, File
 from nodeup.resources.kinds import AnyResource
-from nodeup.resources.user import User
 from nodeup.spec.node import CLUSTER_CA
 
 #: The uid in the DaemonSet's manifest.
@@ -25,7 +25,7 @@ def plan_kops_controller(context: PlanContext) -> Iterator[AnyResource]:
     if not context.is_control_plane:
         return
     yield Directory(path=_DIRECTORY, mode=0o755)
-    yield User(name=_NAME, uid=_UID, shell="/sbin/nologin")
+    yield service_user(_NAME, _UID)
     serving = server_certificate(
         context,
         _NAME,

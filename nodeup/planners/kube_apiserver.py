@@ -10,7 +10,17 @@ from agents.errors import SpecError
 from agents.secret import Secret
 from nodeup.planners.api_server_authn import AUTHN_CONFIG, plan_authn, uses_authn_webhook
 from nodeup.planners.certificates import certificate_files, client_certificate, server_certificate
-from nodeup.planners.components import MANIFESTS, ca_certificate_mounts, image_of, log_file, log_mount, log_path, uses_selinux, variables
+from nodeup.planners.components import (
+    MANIFESTS,
+    ca_certificate_mounts,
+    image_of,
+    log_file,
+    log_mount,
+    log_path,
+    service_user,
+    uses_selinux,
+    variables,
+)
 from nodeup.planners.context import PlanContext
 from nodeup.planners.keys import bundle_file, private_key_file
 from nodeup.render.flag_tables import KUBE_API_SERVER
@@ -20,7 +30,6 @@ from nodeup.resources.certificate import Certificate
 from nodeup.resources.content import Literal, SecretLiteral
 from nodeup.resources.file import Directory, File
 from nodeup.resources.kinds import AnyResource
-from nodeup.resources.user import User
 from nodeup.spec.boot import CloudProvider
 from nodeup.spec.section import Section
 
@@ -137,7 +146,7 @@ def _health_check(context: PlanContext) -> Iterator[AnyResource]:
     if _sidecar_url(context) is None:
         return
     home = f"/etc/kubernetes/{_HEALTH_CHECK}/secrets"
-    yield User(name=_HEALTH_CHECK, uid=_HEALTH_CHECK_UID, shell="/sbin/nologin", home=home)
+    yield service_user(_HEALTH_CHECK, _HEALTH_CHECK_UID, home=home)
     certificate = client_certificate(context, _HEALTH_CHECK, common_name=_HEALTH_CHECK)
     yield from certificate_files(certificate, home, name="client", owner=_HEALTH_CHECK, ca_name="ca")
 

@@ -75,8 +75,6 @@ def _flags(context: PlanContext, section: Section, srv: str) -> list[str]:
             "serviceAccountPrivateKeyFile": f"{srv}/service-account.key",
             "tlsCertFile": section.text("tlsCertFile", f"{srv}/server.crt"),
             "tlsPrivateKeyFile": section.text("tlsPrivateKeyFile", f"{srv}/server.key"),
-            "authenticationKubeconfig": _KUBECONFIG,
-            "authorizationKubeconfig": _KUBECONFIG,
         }
     )
     return sorted(
@@ -84,6 +82,9 @@ def _flags(context: PlanContext, section: Section, srv: str) -> list[str]:
             *flags_of(complete, KUBE_CONTROLLER_MANAGER),
             *flags_of(section.section("leaderElection"), LEADER_ELECTION),
             f"--kubeconfig={_KUBECONFIG}",
+            # Of two equal flags the component takes the last one.
+            f"--authentication-kubeconfig={_KUBECONFIG}",
+            f"--authorization-kubeconfig={_KUBECONFIG}",
             f"--cluster-signing-cert-file={srv}/ca.crt",
             f"--cluster-signing-key-file={srv}/ca.key",
             f"--flex-volume-plugin-dir={context.flex_volume_directory}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nodeup.planners.certificates import KUBELET, config_of, kubeconfig
-from nodeup.planners.components import image_of, log_mount, log_path, pod_files, uses_selinux, variables
+from nodeup.planners.components import image_of, log_mount, log_path, pod_files, uses_selinux
 from nodeup.planners.context import PlanContext
 from nodeup.render.flag_tables import KUBE_PROXY
 from nodeup.render.flags import flags_of
@@ -62,7 +62,8 @@ def _pod(context: PlanContext, section: Section) -> StaticPod:
         priority_class="system-node-critical",
         labels={"tier": "node", "kubernetes.io/managed-by": "nodeup"},
         annotations={},
-        env=variables(context),
+        # It talks to the API alone, and that never through the egress proxy.
+        env=(),
         probes={},
         privileged=True,
         selinux=uses_selinux(context),

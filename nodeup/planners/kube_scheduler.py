@@ -28,17 +28,18 @@ def plan_kube_scheduler(context: PlanContext) -> Iterator[AnyResource]:
         return
     section = context.spec.control_plane.section("KubeScheduler")
     srv = f"{context.srv}/{_NAME}"
-    domain = context.spec.api_server.text("ClusterDNSDomain")
-    serving = server_certificate(
-        context, f"{_NAME}-server", common_name=_NAME, alternate_names=(f"kube-scheduler.kube-system.svc.{domain}",)
-    )
-    yield from certificate_files(serving, srv, name="server")
+    if not section.text("tlsCertFile"):
+        domain = context.spec.api_server.text("ClusterDNSDomain")
+        serving = server_certificate(
+            context, f"{_NAME}-server", common_name=_NAME, alternate_names=(f"kube-scheduler.kube-system.svc.{domain}",)
+        )
+        yield from certificate_files(serving, srv, name="server")
     yield from pod_files(_NAME, _pod(context, section, srv))
     made, resources = kubeconfig(context, _NAME, common_name="system:kube-scheduler")
     yield from resources
     yield File(path=_KUBECONFIG, content=config_of(made), mode=0o400)
     if all(asset.text("path") != _CONFIG for asset in context.spec.file_assets):
-        yield File(path=_CONFIG, content=Literal(_configuration(section)))
+        yield File(path=_CONFIG, content=Literal(_configuration(section)), mode=0o400)
 
 
 def _pod(context: PlanContext, section: Section, srv: str) -> StaticPod:
@@ -70,8 +71,6 @@ def _pod(context: PlanContext, section: Section, srv: str) -> StaticPod:
 def _flags(section: Section, srv: str) -> list[str]:
     complete = section.with_fields(
         {
-            "authenticationKubeconfig": _KUBECONFIG,
-            "authorizationKubeconfig": _KUBECONFIG,
             "tlsCertFile": section.text("tlsCertFile", f"{srv}/server.crt"),
             "tlsPrivateKeyFile": section.text("tlsPrivateKeyFile", f"{srv}/server.key"),
         }
@@ -83,6 +82,9 @@ def _flags(section: Section, srv: str) -> list[str]:
             f"--config={_CONFIG}",
             "--authentication-tolerate-lookup-failure=false",
             "--authentication-skip-lookup=false",
+            # Of two equal flags the component takes the last one.
+            f"--authentication-kubeconfig={_KUBECONFIG}",
+            f"--authorization-kubeconfig={_KUBECONFIG}",
         ]
     )
 

@@ -31,7 +31,7 @@ _SHAPE_OF_KIND: Mapping[FlagKind, Shape] = {
     FlagKind.QUANTITY: Scalar.TEXT_OR_NUMBER,
 }
 
-_RESOURCES: Mapping[str, Shape] = {
+_RESOURCES: dict[str, Shape] = {
     "cpuRequest": Scalar.TEXT_OR_NUMBER,
     "cpuLimit": Scalar.TEXT_OR_NUMBER,
     "memoryRequest": Scalar.TEXT_OR_NUMBER,
@@ -40,7 +40,7 @@ _RESOURCES: Mapping[str, Shape] = {
 
 _ENABLED = Fields({"enabled": Scalar.BOOLEAN})
 
-_KUBELET_CONFIG: Mapping[str, Shape] = {
+_KUBELET_CONFIG: dict[str, Shape] = {
     "allowedUnsafeSysctls": TEXTS,
     "anonymousAuth": Scalar.BOOLEAN,
     "authenticationTokenWebhook": Scalar.BOOLEAN,
@@ -108,7 +108,7 @@ _KUBELET_CONFIG: Mapping[str, Shape] = {
     "volumePluginDirectory": Scalar.TEXT,
 }
 
-_CONTAINERD_CONFIG: Mapping[str, Shape] = {
+_CONTAINERD_CONFIG: dict[str, Shape] = {
     "configAdditions": MapOf(Scalar.ANYTHING),
     "configOverride": Scalar.TEXT,
     "gvisor": Fields({"enabled": Scalar.BOOLEAN, "platform": Scalar.TEXT}),
@@ -132,7 +132,7 @@ _CONTAINERD_CONFIG: Mapping[str, Shape] = {
     "version": Scalar.TEXT,
 }
 
-_NETWORKING: Mapping[str, Shape] = {
+_NETWORKING: dict[str, Shape] = {
     "nonMasqueradeCIDR": Scalar.TEXT,
     "serviceClusterIPRange": Scalar.TEXT,
     "networkID": Scalar.TEXT,
@@ -148,7 +148,7 @@ _NETWORKING: Mapping[str, Shape] = {
     "kindnet": Scalar.ANYTHING,
 }
 
-_AUTHENTICATION: Mapping[str, Shape] = {
+_AUTHENTICATION: dict[str, Shape] = {
     "kopeio": Scalar.ANYTHING,
     "aws": Scalar.ANYTHING,
     "oidc": Fields(
@@ -184,12 +184,10 @@ def _top() -> dict[str, Shape]:
     lists = (
         "ApiserverAdditionalIPs", "packages", "EtcdClusterNames", "etcdManifests", "SysctlParameters", "nodeIPFamilies", "warmPoolImages",
     )  # fmt: skip
-    return (
-        dict.fromkeys(texts, Scalar.TEXT)
-        | dict.fromkeys(booleans, Scalar.BOOLEAN)
-        | dict.fromkeys(lists, TEXTS)
-        | {"CAs": TEXT_MAP, "KeypairIDs": TEXT_MAP, "Assets": MapOf(TEXTS)}
-    )
+    shapes: dict[str, Shape] = {"CAs": TEXT_MAP, "KeypairIDs": TEXT_MAP, "Assets": MapOf(TEXTS)}
+    for names, shape in ((texts, Scalar.TEXT), (booleans, Scalar.BOOLEAN), (lists, TEXTS)):
+        shapes |= dict.fromkeys(names, shape)
+    return shapes
 
 
 def _component_sections() -> dict[str, Shape]:

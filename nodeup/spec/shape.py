@@ -75,16 +75,20 @@ def _walk(value: object, shape: Shape, path: str) -> Iterator[tuple[bool, str]]:
             if not _is_scalar(value, shape):
                 yield _problem(path, shape.value, value)
         case ListOf(item):
-            if isinstance(value, list):
-                for index, entry in enumerate(value):
-                    yield from _walk(entry, item, f"{path}[{index}]")
-            else:
-                yield _problem(path, "a list", value)
+            yield from _walk_list(value, item, path)
         case MapOf() | Fields():
             if isinstance(value, dict):
                 yield from _walk_mapping(value, shape, path)
             else:
                 yield _problem(path, "a mapping", value)
+
+
+def _walk_list(value: object, item: Shape, path: str) -> Iterator[tuple[bool, str]]:
+    if not isinstance(value, list):
+        yield _problem(path, "a list", value)
+        return
+    for index, entry in enumerate(value):
+        yield from _walk(entry, item, f"{path}[{index}]")
 
 
 def _problem(path: str, wanted: str, found: object) -> tuple[bool, str]:

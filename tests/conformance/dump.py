@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nodeup.resources.archive import ArchiveMembers
 from nodeup.resources.certificate import BootstrapCertificates, Certificate, Kubeconfig
 from nodeup.resources.cloud import DiscoveryRegistration, Ipv6Prefix
-from nodeup.resources.content import Content, FromAsset, FromResource, Literal, SecretLiteral
+from nodeup.resources.content import Content, Found, FromAsset, FromResource, Literal, SecretLiteral
 from nodeup.resources.file import Directory, File, Symlink
 from nodeup.resources.hosts import HostsBlock
 from nodeup.resources.image import ImageArchive, PulledImage
@@ -149,7 +149,7 @@ class _Dumper:
             case HostsBlock():
                 return {
                     "Name": resource.name,
-                    "Records": [{"Hostname": r.hostname, "Addresses": list(r.addresses)} for r in resource.records],
+                    "Records": [{"Hostname": r.hostname, "Addresses": list(r.addresses) or None} for r in resource.records],
                 }
             case ImageArchive():
                 return {"Name": "", "Sources": list(resource.sources), "Hash": resource.hash, "Runtime": ""}
@@ -177,7 +177,7 @@ class _Dumper:
             }
         )
 
-    def _content(self, content: Content, derived: dict[str, str], field: str) -> object:
+    def _content(self, content: Content | Found, derived: dict[str, str], field: str) -> object:
         match content:
             case Literal(value):
                 return value.decode()
@@ -187,6 +187,8 @@ class _Dumper:
                 return {"Asset": {"AssetPath": content.path, "Key": content.key}}
             case FromResource():
                 return self._task(content.producer, content.output, derived, field)
+            case Found():
+                return f"(a plan holds {content})"
 
     def _task(self, producer: str, output: str, derived: dict[str, str], field: str) -> Document:
         resource = self._by_id.get(producer)
