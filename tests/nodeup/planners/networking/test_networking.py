@@ -21,8 +21,8 @@ from tests.fakes.plan_context import CNI, MEMBERS, by_id, plan_context, text_of
 
 _PRIMARY = Interface(name="ens5", mac="02:00:00:00:00:01", physical=True)
 _DUMMY = Interface(name="dummy0", mac="02:00:00:00:00:01", physical=False)
-_VPC = {"Networking": {"amazonVPC": {}}}
-_ENI = {"Networking": {"cilium": {"ipam": "eni"}}}
+_VPC: dict[str, object] = {"Networking": {"amazonVPC": {}}}
+_ENI: dict[str, object] = {"Networking": {"cilium": {"ipam": "eni"}}}
 
 
 def _networking(**plugin: object) -> dict[str, object]:
