@@ -162,13 +162,10 @@ def _as_text(text: str | bytes, *, where: str) -> str:
 
 
 def _ordered(document: object) -> object:
-    import functools
-
     from agents.go_yaml import key_order
 
     if isinstance(document, Mapping):
-        keys = sorted((str(key) for key in document), key=functools.cmp_to_key(key_order))
-        return {key: _ordered(document[key]) for key in keys}
+        return {key: _ordered(document[key]) for key in sorted(document, key=key_order)}
     if isinstance(document, list | tuple):
         return [_ordered(item) for item in document]
     return document

@@ -20,7 +20,7 @@ _GO_UNITS = {
     "h": Fraction(3600),
 }
 _HUMAN_UNITS = _GO_UNITS | {"d": Fraction(86400), "w": Fraction(7 * 86400)}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([a-zµμ]+)")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([a-zµμ]+)")
 #: A Go duration is an int64 of nanoseconds: 292 years.
 _LONGEST = timedelta(microseconds=(2**63 - 1) // 1000)
 

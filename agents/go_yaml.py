@@ -43,13 +43,15 @@ _NOT_FINITE = frozenset({".nan", ".NaN", ".NAN"}) | {
 _DIGITS = frozenset("0123456789")
 _NUMBER_START = frozenset("+-.0123456789")
 
+_KEY_PARTS = re.compile(r"[0-9]+|.", re.DOTALL)
 _INTEGER = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 #: What yaml.v2 writes in quotes although it reads it as text, for the sake of YAML 1.1 readers.
 _BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 _TIMESTAMP = re.compile(
     r"\d{4}-\d{1,2}-\d{1,2}"
-    r"([Tt]\d{1,2}:\d{1,2}:\d{1,2}(\.\d+)?(Z|[-+]\d\d:\d\d)|[ ]\d{1,2}:\d{1,2}:\d{1,2}(\.\d+)?)?"
+    r"([Tt]\d{1,2}:\d{1,2}:\d{1,2}(\.\d+)?(Z|[-+]\d\d:\d\d)|[ ]\d{1,2}:\d{1,2}:\d{1,2}(\.\d+)?)?",
+    re.ASCII,
 )
 
 _BOOL_TAG, _INT_TAG, _FLOAT_TAG = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
@@ -248,30 +250,16 @@ GoDumper.add_representer(str, GoDumper.go_str)
 GoDumper.add_representer(float, GoDumper.go_float)
 
 
-def key_order(first: str, second: str) -> int:
-    """Compare two keys as yaml.v2 sorts them: where they part, a letter comes after what is none, and digits count as numbers."""
-    for position, (left, right) in enumerate(zip(first, second, strict=False)):
-        if left == right:
-            continue
-        if left.isalpha() or right.isalpha():
-            if left.isalpha() and right.isalpha():
-                return -1 if left < right else 1
-            return -1 if right.isalpha() else 1
-        runs = _digit_run(first, position), _digit_run(second, position)
-        # Equal numbers differ in leading zeros: then the shorter spelling comes first.
-        orders = (int(runs[0] or "0"), len(runs[0]), left), (int(runs[1] or "0"), len(runs[1]), right)
-        return -1 if orders[0] < orders[1] else 1
-    return len(first) - len(second)
+def key_order(key: str) -> tuple[tuple[int, int, str], ...]:
+    """Return what keys sort by to stand as yaml.v2 puts them: punctuation, then numbers (runs of digits, by value), then letters.
 
-
-def _digit_run(text: str, position: int) -> str:
-    """Return the whole run of digits around `position`; "" where no digit stands there."""
-    if text[position] not in _DIGITS:
-        return ""
-    start = position
-    while start > 0 and text[start - 1] in _DIGITS:
-        start -= 1
-    end = position
-    while end < len(text) and text[end] in _DIGITS:
-        end += 1
-    return text[start:end]
+    Where a letter meets a digit inside a number ("2a", "20") yaml.v2's order is no order (2a < 10 < 20 < 2a); ours goes by the number.
+    """
+    parts: list[tuple[int, int, str]] = []
+    for part in _KEY_PARTS.findall(key):
+        if part[0] in _DIGITS:
+            # Equal numbers that differ in leading zeros are told apart by their text.
+            parts.append((1, int(part), part))
+        else:
+            parts.append((2 if part.isalpha() else 0, 0, part))
+    return tuple(parts)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from agents.errors import SpecError
 
 #: Go writes up to nine digits of a second; Python keeps six.
-_PATTERN = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[-+]\d\d:\d\d)")
+_PATTERN = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[-+]\d\d:\d\d)", re.ASCII)
 
 
 def parse_timestamp(text: str, *, where: str) -> datetime:

@@ -9,7 +9,7 @@ from typing import Self
 from agents.errors import SpecError
 
 #: Two or three numbers that are no part of a longer word or number; a leading "v" is allowed, and the patch may be missing.
-_PATTERN = re.compile(r"(?<![0-9A-Za-z.])v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?![0-9])")
+_PATTERN = re.compile(r"(?<![0-9A-Za-z.])v?([0-9]{1,9})\.([0-9]{1,9})(?:\.([0-9]{1,9}))?(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
