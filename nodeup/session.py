@@ -1,0 +1,132 @@
+"""What all verbs share: from options to a specification, facts, a plan, a graph, and the context to read and apply it with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agents.clock import Clock, SystemClock
+from agents.errors import NotFoundError, SpecError
+from agents.host.local import LocalHost
+from agents.host.protocol import Host
+from agents.host.rooted import RootedHost
+from nodeup.assets.cache import CACHE_DIRECTORY, AssetCache
+from nodeup.engine.context import EngineContext
+from nodeup.engine.graph import Graph, build_graph
+from nodeup.engine.journal import Digests, Journal
+from nodeup.facts import Facts
+from nodeup.load import load_boot_config, load_node_spec
+from nodeup.observe import NetworkFacts, ask_network, observe, parse_network_facts, remembered_network
+from nodeup.planners import context_of, plan
+from nodeup.planners.context import Profile
+from nodeup.rendering import renderable
+from nodeup.resources.asset import Asset
+from nodeup.resources.kinds import AnyResource
+from nodeup.spec.node import NodeSpec
+
+if TYPE_CHECKING:
+    from nodeup.assets.transport import Transport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a verb was told."""
+
+    conf: str
+    environment: Mapping[str, str]
+    cache: str = CACHE_DIRECTORY
+    profile: Profile = Profile.NATIVE
+    #: Act on this directory in place of the machine: without commands, so without packages, users and running units.
+    root: Path | None = None
+    #: Install binaries from assets below `root` as well.
+    with_assets: bool = False
+    #: A file with the facts that are otherwise asked of the network.
+    facts: Path | None = None
+    #: Whether the metadata service and the resolver may be asked, and the answers be remembered.
+    ask_network: bool = False
+    #: Whether digests from earlier runs are believed while a file's inode, size and times stay.
+    trust_digests: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A node as it should be, and the means to look at it."""
+
+    host: Host
+    clock: Clock
+    spec: NodeSpec
+    facts: Facts
+    graph: Graph
+    context: EngineContext
+    #: What of the plan cannot be made below a directory; empty on a machine.
+    left_out: tuple[str, ...]
+
+
+def open_host(options: Options) -> Host:
+    """Return the machine, or the directory that stands for it."""
+    return LocalHost() if options.root is None else RootedHost(options.root)
+
+
+def open_session(options: Options, *, clock: Clock | None = None, transport: Transport | None = None) -> Session:
+    """Fetch, decode, observe and plan; nothing is changed, but that facts from the network are remembered where they may be asked."""
+    host = open_host(options)
+    spec = load_node_spec(load_boot_config(options.conf, options.environment), options.environment)
+    facts = observe(_observed_host(host), _network_facts(options, host, spec), options.environment)
+    plan_context = context_of(spec, facts, options.profile)
+    resources = plan(spec, facts, options.profile)
+    resources, left_out = _for_host(resources, options, facts)
+    assets = tuple(Asset(key=source.key, url=source.urls[0]) for source in plan_context.catalog.sources)
+    clock = SystemClock() if clock is None else clock
+    digests = Digests(host, trusting=options.trust_digests)
+    return Session(
+        host=host,
+        clock=clock,
+        spec=spec,
+        facts=facts,
+        graph=build_graph(resources, assets),
+        context=EngineContext(
+            distribution=facts.distribution,
+            clock=clock,
+            assets=AssetCache(host, options.cache, plan_context.catalog.sources, digest=digests.digest, transport=transport),
+            digests=digests,
+            journal=Journal(host),
+            keysets=spec.keysets,
+            addresses=tuple(address for interface in facts.interfaces for address in interface.addresses),
+        ),
+        left_out=left_out,
+    )
+
+
+def _network_facts(options: Options, host: Host, spec: NodeSpec) -> NetworkFacts:
+    if options.facts is not None:
+        try:
+            text = options.facts.read_text()
+        except OSError as error:
+            raise SpecError(f"--facts {options.facts}: {error.strerror}") from error
+        return parse_network_facts(text, where=str(options.facts))
+    cloud = spec.boot.cloud.value
+    if options.ask_network:
+        from agents.clouds.select import metadata_of
+
+        return ask_network(host, cloud, metadata_of(cloud, options.environment))
+    return remembered_network(host, cloud)
+
+
+def _observed_host(host: Host) -> Host:
+    """Return where to look for facts: a directory without an os-release is a target to render to, not an image of a machine."""
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        try:
+            host.read(path)
+        except NotFoundError:
+            continue
+        return host
+    return LocalHost()
+
+
+def _for_host(resources: tuple[AnyResource, ...], options: Options, facts: Facts) -> tuple[tuple[AnyResource, ...], tuple[str, ...]]:
+    if options.root is None:
+        return resources, ()
+    part = renderable(resources, unit_directory=facts.distribution.unit_directory, with_assets=options.with_assets)
+    return part.resources, part.left_out
