@@ -13,9 +13,6 @@ from nodeup.spec.boot import CloudProvider
 
 CREDENTIAL_PROVIDER_CONFIG = "/var/lib/kubelet/credential-provider.conf"
 
-_API_VERSION = "kubelet.config.k8s.io/v1"
-_PROVIDER_API_VERSION = "credentialprovider.kubelet.k8s.io/v1"
-
 #: Amazon's registries: the regions, China, the ones validated by FIPS 140, and the isolated one.
 _ECR_IMAGES = (
     "*.dkr.ecr.*.amazonaws.com",
@@ -23,7 +20,23 @@ _ECR_IMAGES = (
     "*.dkr.ecr-fips.*.amazonaws.com",
     "*.dkr.ecr.us-iso-east-1.c2s.ic.gov",
 )
-_GCR_IMAGES = ("gcr.io", "*.gcr.io", "container.cloud.google.com", "*.pkg.dev")
+#: For Google's registries, old and new; always the same, so kept in the bytes in which kops has it.
+_GCP_CONFIGURATION = """\
+apiVersion: kubelet.config.k8s.io/v1
+kind: CredentialProviderConfig
+providers:
+  - apiVersion: credentialprovider.kubelet.k8s.io/v1
+    name: gcp-credential-provider
+    matchImages:
+      - "gcr.io"
+      - "*.gcr.io"
+      - "container.cloud.google.com"
+      - "*.pkg.dev"
+    defaultCacheDuration: "1m"
+    args:
+      - get-credentials
+      - --v=3
+"""
 
 
 def has_credential_provider(context: PlanContext) -> bool:
@@ -36,35 +49,27 @@ def plan_credential_provider(context: PlanContext) -> Iterator[AnyResource]:
     match context.cloud:
         case CloudProvider.AWS:
             name, asset = "ecr-credential-provider", f"ecr-credential-provider-linux-{context.facts.architecture}"
-            provider = _ecr(context)
+            configuration = _ecr_configuration(context)
         case CloudProvider.GCE:
             name, asset = "gcp-credential-provider", "auth-provider-gcp"
-            provider = _gcp()
+            configuration = _GCP_CONFIGURATION
         case _:
             return
     yield File(path=f"{context.kubelet_directory}/{name}", content=context.catalog.need(asset), mode=0o755)
-    document = {"apiVersion": _API_VERSION, "kind": "CredentialProviderConfig", "providers": [{"name": name, **provider}]}
-    yield File(path=CREDENTIAL_PROVIDER_CONFIG, content=literal(dump_yaml(document)), mode=0o644)
+    yield File(path=CREDENTIAL_PROVIDER_CONFIG, content=literal(configuration), mode=0o644)
 
 
-def _ecr(context: PlanContext) -> dict[str, object]:
-    """Return the provider's entry; its tokens live for 12 hours. Mirrors in ECR answer for the registries that they mirror."""
+def _ecr_configuration(context: PlanContext) -> str:
+    """Return the configuration; tokens live for 12 hours. Mirrors in ECR answer for the registries that they mirror."""
     containerd = context.spec.containerd
     # kops appends them in random order; sorted, a repeated run finds the file unchanged.
     mirrored = sorted(containerd.section("registryMirrors").fields) if containerd.boolean("useECRCredentialsForMirrors") else []
-    return {
-        "apiVersion": _PROVIDER_API_VERSION,
-        "args": ["get-credentials"],
-        "defaultCacheDuration": "12h0m0s",
-        "env": [{"name": "AWS_REGION", "value": context.aws.region if context.aws else ""}],
+    provider = {
+        "apiVersion": "credentialprovider.kubelet.k8s.io/v1",
+        "name": "ecr-credential-provider",
         "matchImages": [*_ECR_IMAGES, *mirrored],
+        "defaultCacheDuration": "12h0m0s",
+        "args": ["get-credentials"],
+        "env": [{"name": "AWS_REGION", "value": context.aws.region if context.aws else ""}],
     }
-
-
-def _gcp() -> dict[str, object]:
-    return {
-        "apiVersion": _PROVIDER_API_VERSION,
-        "args": ["get-credentials", "--v=3"],
-        "defaultCacheDuration": "1m",
-        "matchImages": list(_GCR_IMAGES),
-    }
+    return dump_yaml({"apiVersion": "kubelet.config.k8s.io/v1", "kind": "CredentialProviderConfig", "providers": [provider]})
