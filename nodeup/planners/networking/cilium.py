@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nodeup.planners.certificates import KUBELET, bootstrap_output, certificate_files, client_certificate
-from nodeup.planners.context import PlanContext
+from nodeup.planners.context import PlanContext, Profile
 from nodeup.planners.keys import bundle_file
 from nodeup.planners.networking.host_network import (
     ignore_hotplugged_interfaces,
@@ -54,10 +54,11 @@ def _plan_etcd_access(context: PlanContext) -> Iterator[AnyResource]:
 def _plan_mounts(context: PlanContext) -> Iterator[AnyResource]:
     """Plan mount units for the file systems that are not there already.
 
-    They must outlive Cilium's pods: a BPF file system inside a pod would take the data path down with it.
+    They must outlive Cilium's pods: a BPF file system inside a pod would take the data path down with it. /sys/fs/bpf is an API
+    file system, which systemd mounts itself and for which it refuses units (seen with 252); only kops' profile has that one.
     """
     filesystems = context.facts.filesystems
-    if filesystems.get("/sys/fs/bpf") != "bpf":
+    if context.profile is Profile.KOPS and filesystems.get("/sys/fs/bpf") != "bpf":
         yield running_unit("sys-fs-bpf.mount", _mount_unit("Cilium BPF mounts", what="bpffs", where="/sys/fs/bpf", filesystem="bpf"))
     if filesystems.get("/run/cilium/cgroupv2") != "cgroup2":
         definition = _mount_unit("Cilium Cgroup2 mounts", what="cgroup2", where="/run/cilium/cgroupv2", filesystem="cgroup2")

@@ -79,12 +79,17 @@ def test_network_managers_other_than_networkd_have_their_own_fixes(distribution:
 def test_cilium_mounts_what_is_not_mounted() -> None:
     config = _networking(cilium={})
     bare = by_id(plan_cilium(plan_context(config=config, distribution="flatcar")))
-    assert set(bare) == {"unit:sys-fs-bpf.mount", "unit:run-cilium-cgroupv2.mount"}
+    unit = bare["unit:run-cilium-cgroupv2.mount"]
+    assert isinstance(unit, Unit)
+    assert "Where=/run/cilium/cgroupv2\n" in (unit.definition or "")
     mounted = {"/sys/fs/bpf": "bpf", "/run/cilium/cgroupv2": "cgroup2"}
     assert list(plan_cilium(plan_context(config=config, distribution="flatcar", filesystems=mounted))) == []
-    unit = bare["unit:sys-fs-bpf.mount"]
-    assert isinstance(unit, Unit)
-    assert "Where=/sys/fs/bpf\n" in (unit.definition or "")
+
+
+def test_a_unit_that_systemd_refuses_is_planned_only_in_kops_profile() -> None:
+    config = _networking(cilium={})
+    assert "unit:sys-fs-bpf.mount" not in by_id(plan_cilium(plan_context(config=config)))
+    assert "unit:sys-fs-bpf.mount" in by_id(plan_cilium(plan_context(config=config, profile=Profile.KOPS)))
 
 
 def test_cilium_with_interfaces_of_the_instance_keeps_networkd_off_them() -> None:
