@@ -91,9 +91,9 @@ def check_hash(content: bytes, boot: BootConfig) -> None:
 
 def _conf_bytes(conf: str, environment: Mapping[str, str]) -> bytes:
     if conf.startswith("metadata://gce/"):
-        from agents.clouds.gce import GceMetadata
+        from agents.clouds.select import metadata_of
 
-        found = GceMetadata(environment).get(conf.removeprefix("metadata://gce/"))
+        found = metadata_of("gce", environment).get(conf.removeprefix("metadata://gce/"))
         if found is None:
             raise NotFoundError(f"{conf}: the instance has no such metadata")
         return found.encode()
