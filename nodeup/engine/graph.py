@@ -104,10 +104,12 @@ def _after_what_makes_its_bytes(step: Step, everything: _All) -> Iterator[str]:
     match step:
         case File(content=FromResource(producer, _)):
             yield producer
-        case File(content=FromAsset(key, path)):
-            yield everything.asset_by_url.get(path, f"asset:{key}")
+        case File(content=FromAsset(_, path)) if "://" in path:
+            yield everything.asset_by_url.get(path, "")
+        case File(content=FromAsset()):  # a member: it is not known of which archive
+            yield from (asset for url, asset in everything.asset_by_url.items() if _is_archive(url))
         case ArchiveMembers():
-            yield everything.asset_by_url.get(step.url, f"asset:{step.key}")
+            yield everything.asset_by_url.get(step.url, "")
         case Kubeconfig() | DiscoveryRegistration():
             yield step.certificate
 
@@ -214,11 +216,11 @@ def _steps(resources: Sequence[AnyResource], assets: Sequence[Asset]) -> tuple[S
     wanted_urls |= {content.path for content in taken}
     # A member of an archive is named by its path in it, so any archive may be meant.
     members = any("://" not in content.path for content in taken)
-    return (*(asset for asset in assets if asset.url in wanted_urls or (members and _is_archive(asset))), *rest)
+    return (*(asset for asset in assets if asset.url in wanted_urls or (members and _is_archive(asset.url))), *rest)
 
 
-def _is_archive(asset: Asset) -> bool:
-    return asset.url.lower().endswith((".tar.gz", ".tgz"))
+def _is_archive(url: str) -> bool:
+    return url.lower().endswith((".tar.gz", ".tgz"))
 
 
 def _place(step: Step) -> str | None:
