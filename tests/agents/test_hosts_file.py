@@ -49,10 +49,12 @@ def test_without_lines_the_block_goes_with_its_blank_line() -> None:
 
 
 def test_two_owners_do_not_push_each_other_around() -> None:
-    theirs = {"begin": "# Begin etcd", "end": "# End etcd", "lines": ("10.0.0.9\tetcd-a",)}
-    both = replace_block(_replace("a\n"), **theirs)
+    def replace_theirs(text: str) -> str:
+        return replace_block(text, begin="# Begin etcd", end="# End etcd", lines=("10.0.0.9\tetcd-a",))
+
+    both = replace_theirs(_replace("a\n"))
     assert _replace(both) == both
-    assert replace_block(_replace(both), **theirs) == both
+    assert replace_theirs(_replace(both)) == both
 
 
 def test_the_block_is_read_back_and_a_damaged_one_is_not() -> None:

@@ -119,8 +119,7 @@ def _imports(path: str, node: ast.AST, *, at_load: bool = True) -> Iterator[Impo
                 yield Import(path, child.lineno, f"{child.module}.{alias.name}", at_load)
         elif _is_type_checking(child):
             assert isinstance(child, ast.If)
-            for otherwise in child.orelse:
-                yield from _imports(path, otherwise, at_load=at_load)
+            yield from _imports(path, ast.Module(body=child.orelse, type_ignores=[]), at_load=at_load)
         else:
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from _imports(path, child, at_load=at_load and not inside)

@@ -13,11 +13,12 @@ import pytest
 from agents.errors import AccessError, DeadlineError, NotFoundError
 from agents.host import command
 from agents.host.command import run_command
+from agents.host.protocol import CommandResult
 
 LONG = timedelta(seconds=30)
 
 
-def _python(program: str, *, timeout: timedelta = LONG, stdin: bytes | None = None) -> command.CommandResult:
+def _python(program: str, *, timeout: timedelta = LONG, stdin: bytes | None = None) -> CommandResult:
     return run_command([sys.executable, "-c", program], timeout=timeout, stdin=stdin)
 
 

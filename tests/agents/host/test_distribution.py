@@ -30,7 +30,7 @@ DEB, RPM = Family.DEB, Family.RPM
         ("rocky", "10.1", "rocky10", RPM, True),
     ],
 )
-def test_the_supported_distributions_are_recognised(name: str, version: str, kops_id: str, family: Family, nftables: bool) -> None:  # noqa: FBT001
+def test_the_supported_distributions_are_recognised(name: str, version: str, kops_id: str, family: Family, nftables: bool) -> None:
     found = parse_os_release(f'PRETTY_NAME="The {name}"\nID="{name}"\nVERSION_ID="{version}"\n')
     assert (found.id, found.family, found.forces_nftables, found.title) == (kops_id, family, nftables, f"The {name}")
 
