@@ -170,7 +170,9 @@ def _finish(order: RestoreOrder, work: Path, verified: Verified, tool: RestoreTo
         os.fsync(file.fileno())
     wanted = verified.contents
     raised = order.bump_revision if tool.can_bump else 0
-    if (contents.keys, contents.leases) != (wanted.keys, wanted.leases) or contents.revision < wanted.revision + raised:
+    # An empty database has written no revision yet (etcd counts from 1), so the tool raises from 0.
+    written = wanted.revision if wanted.versions else 0
+    if (contents.keys, contents.leases) != (wanted.keys, wanted.leases) or contents.revision < written + raised:
         raise VerificationError(
             f"{tool} restored {contents.keys} keys and {contents.leases} leases at revision {contents.revision}; "
             f"the backup has {wanted.keys} and {wanted.leases} at {wanted.revision}, to be raised by {raised}",

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 #: How often the disk is looked at although nothing happened: someone may have changed it by hand.
 TICK = timedelta(seconds=5)
+#: While etcd has not written its log yet: the state says so only until it has (B-18).
+_SOON = timedelta(milliseconds=250)
 #: How often certificates are compared with what they should say, and the trash with what may stay.
 _HOUSEKEEPING = timedelta(hours=1)
 #: More steps than any path through the table has; a loop that takes more is going in circles.
@@ -193,7 +195,7 @@ class Member:
             case steps.Nothing():
                 self._start_failures, self._failed_until = 0, None
                 self._hold(None)
-                return TICK
+                return _SOON if _is_beginning(look.view.stored) else TICK
             case steps.Wait(until):
                 self.next_start = until
                 return max(timedelta(0), min(TICK, until - self.setup.clock.now()))
@@ -378,3 +380,8 @@ class Member:
             wanted = min(report.total_bytes // _FREE_FRACTION, _FREE_MOST_BYTES)
             self.disk.collect_trash(keep=KEEP, free_bytes_wanted=wanted)
         self.trash_bytes = sum(entry.size_bytes for entry in self.disk.trash_entries())
+
+
+def _is_beginning(stored: StoredState) -> bool:
+    """Return whether the state still allows an empty data directory to be started."""
+    return isinstance(stored, KeptState) and stored.state.cluster is not None and (stored.state.new_cluster or stored.state.joining)
