@@ -21,7 +21,11 @@ class Group(Protocol):
         ...
 
     def info(self, peer_id: str) -> PeerInfo | None:
-        """Return what a peer last said of itself; None before it was heard."""
+        """Return what a peer says of itself; None for one that was not in contact lately."""
+        ...
+
+    def silence(self, peer_id: str) -> str:
+        """Return why there is no use in asking a peer now, "" where there is: it was in contact lately."""
         ...
 
     def connection(self, peer_id: str) -> PeerConnection | None:

@@ -184,7 +184,8 @@ class LeaderLoop:
         for peer, answer in zip(infos, answers, strict=True):
             if answer is None or answer.accepted:
                 continue
-            if answer.highest_epoch > term.lease.epoch:
+            if answer.highest_epoch >= term.lease.epoch:
+                # The lock was lost together with the control store, and began again at one.
                 self._lock.outgrow(answer.highest_epoch)
             raise TransientError(
                 f"our leadership bid was not accepted by peer {peer}: {answer.refusal or 'it gave no reason'}", code="leadership-refused"

@@ -37,8 +37,10 @@ _UNEXPLAINED = ("EM-M0", "EM-M1", "EM-M2", "EM-M6")
 class Observer:
     """Makes a ClusterView; one per manager, used only while it leads."""
 
-    def __init__(self, around: Surroundings, *, retention: Retention, policy: BackupPolicy) -> None:
+    def __init__(self, around: Surroundings, *, retention: Retention, policy: BackupPolicy, static_spec: ClusterSpec | None = None) -> None:
+        """`static_spec` takes the place of the control store's, as Go's static mode has it."""
         self._around = around
+        self._static_spec = static_spec
         self._retention = retention
         self._policy = policy
 
@@ -88,7 +90,9 @@ class Observer:
         return tuple(peers), tuple(absent)
 
     async def _describe(self, peer_id: str) -> Peer | str:
-        """Return what a peer says, or why it does not answer."""
+        """Return what a peer says, or why it does not answer. A silent one is not asked: that would only cost its deadline."""
+        if silence := self._around.group.silence(peer_id):
+            return silence
         connection = self._around.group.connection(peer_id)
         if connection is None:
             return "nobody knows where it is"
@@ -123,7 +127,8 @@ class Observer:
         for bad in control.bad:
             log.warning("%s is ignored: %s", bad.key, bad.reason)
         formation = self._around.control.formation()
-        return control, self._around.control.spec(), self._around.control.is_created(), formation.document if formation else None
+        spec = self._static_spec or self._around.control.spec()
+        return control, spec, self._around.control.is_created(), formation.document if formation else None
 
     def _list_backups(self, memory: Memory, control: ControlView, now: datetime) -> None:
         memory.backups = tuple(

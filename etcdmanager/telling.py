@@ -1,0 +1,155 @@
+"""Telling what a manager knows: its status file, systemd's one line, and /healthz /readyz /status /metrics on loopback.
+
+The picture is swapped whole once a second; whatever tells, tells from the last one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from agents.clock import Clock
+from agents.documents import dump_json
+from agents.errors import AgentError
+from agents.host.protocol import Host
+from agents.metrics import Answer, Endpoint, Metrics
+from agents.status import Status, write_status
+from agents.timestamps import format_timestamp
+from etcdmanager.leader.loop import LeaderLoop
+from etcdmanager.leadership.lock import LeaderLock
+from etcdmanager.member.handlers import MemberHandlers
+from etcdmanager.peering.gossip import Gossip
+from etcdmanager.peering.messages import Description
+from etcdmanager.report import Picture, agent_name, is_ready, status_of
+from etcdmanager.spec import ManagerConfig
+
+log = logging.getLogger(__name__)
+
+#: How often the status file is written at least; a reader takes an older one for a manager that is stuck.
+WRITE_EVERY = timedelta(seconds=10)
+#: How soon a change of what is done or waited for shows.
+LOOK_EVERY = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """The parts that are told of."""
+
+    handlers: MemberHandlers
+    gossip: Gossip
+    lock: LeaderLock
+    leader: LeaderLoop
+
+
+class Teller:
+    """Makes pictures and tells them. `show` puts a line where people look for one (systemctl status)."""
+
+    def __init__(self, config: ManagerConfig, host: Host, clock: Clock, sources: Sources, *, show: Callable[[str], None]) -> None:
+        self._config = config
+        self._host = host
+        self._clock = clock
+        self._sources = sources
+        self._show = show
+        self._picture: Picture | None = None
+
+    async def run(self) -> None:
+        """Keep the picture, the file and the line up to date, until cancelled."""
+        written = datetime.min.replace(tzinfo=UTC)
+        shown = ""
+        while True:
+            picture = self._picture = await self._look()
+            status = status_of(picture)
+            summary = f"{status.state} {status.message} {[w.reason for w in status.waiting]}"
+            if summary != shown or picture.now - written >= WRITE_EVERY:
+                await asyncio.to_thread(self._write, status)
+                self._show(f"{status.state}: {status.message}")
+                shown, written = summary, picture.now
+            await asyncio.sleep(LOOK_EVERY.total_seconds())
+
+    @contextlib.contextmanager
+    def http(self) -> Iterator[None]:
+        """Serve HTTP on loopback while the context lasts, if a port was given."""
+        port = self._config.etcd_manager_metrics_port
+        if not port:
+            yield
+            return
+        metrics = Metrics()
+        self._define(metrics)
+        handlers: dict[str, Callable[[], Answer]] = {
+            "/healthz": Answer,
+            "/readyz": self._readyz,
+            "/status": self._status,
+            "/metrics": metrics.exposition,
+        }
+        with Endpoint(handlers, port=port):
+            yield
+
+    async def _look(self) -> Picture:
+        lock, leader = self._sources.lock, self._sources.leader
+        return Picture(
+            agent=agent_name(self._config.cluster_name),
+            now=self._clock.now(),
+            member=await self._describe(),
+            sights=self._sources.gossip.sights(),
+            lock=lock.seen,
+            leads=lock.lease is not None,
+            news=leader.news,
+            backup_interval=self._config.backup_interval,
+        )
+
+    async def _describe(self) -> Description | None:
+        try:
+            return await self._sources.handlers.describe()
+        except AgentError as error:
+            log.debug("our own member cannot be described: %s", error)
+            return None
+
+    def _write(self, status: Status) -> None:
+        try:
+            write_status(self._host, status, self._config.status_file or None)
+        except AgentError as error:
+            log.warning("the status file is not written: %s", error)
+
+    def _readyz(self) -> Answer:
+        picture = self._picture
+        if picture is not None and is_ready(picture):
+            return Answer()
+        return Answer(status=503, content=b"this member does not serve\n")
+
+    def _status(self) -> Answer:
+        if self._picture is None:
+            return Answer(status=503, content=b"starting\n")
+        status = status_of(self._picture)
+        document = {
+            "agent": status.agent,
+            "state": status.state,
+            "message": status.message,
+            "waiting": [{"reason": w.reason, "since": format_timestamp(w.since), "hint": w.hint} for w in status.waiting],
+            "details": dict(status.details),
+        }
+        return Answer(content=dump_json(document).encode(), content_type="application/json")
+
+    def _define(self, metrics: Metrics) -> None:
+        """Define gauges that are read from the picture when they are scraped."""
+        gauges: dict[str, tuple[str, Callable[[Picture], float]]] = {
+            "etcd_manager_is_leader": ("whether this manager leads", lambda p: float(p.leads)),
+            "etcd_manager_leadership_epoch": ("epoch of the lock as last seen", lambda p: float(p.lock.epoch) if p.lock else 0.0),
+            "etcd_manager_peers_known": ("other managers that are known", lambda p: float(len(p.sights))),
+            "etcd_manager_peers_healthy": ("other managers in contact lately", lambda p: float(sum(s.healthy for s in p.sights))),
+            "etcd_manager_member_ready": ("whether our member serves clients", lambda p: float(is_ready(p))),
+            "etcd_manager_last_backup_timestamp_seconds": ("when the newest backup was taken, 0 unknown", _last_backup),
+        }
+        for name, (text, read) in gauges.items():
+            metrics.gauge(name, text).set_function(self._reader(read))
+
+    def _reader(self, read: Callable[[Picture], float]) -> Callable[[], float]:
+        return lambda: read(self._picture) if self._picture is not None else 0.0
+
+
+def _last_backup(picture: Picture) -> float:
+    view = picture.news.view
+    return view.backups[-1].taken_at.timestamp() if view is not None and view.backups else 0.0
