@@ -11,9 +11,14 @@ from nodeup.resources.kinds import AnyResource
 
 def plan_etc_hosts(context: PlanContext) -> Iterator[AnyResource]:
     """Plan the managed block where it has records."""
-    records = tuple(_records(context))
+    records = host_records(context)
     if records:
         yield HostsBlock(name="control-plane-address", records=records)
+
+
+def host_records(context: PlanContext) -> tuple[HostRecord, ...]:
+    """Return the names and addresses of the block; protokube keeps them after nodeup has seeded them."""
+    return tuple(_records(context))
 
 
 def _records(context: PlanContext) -> Iterator[HostRecord]:

@@ -35,6 +35,7 @@ from nodeup.planners.kubelet import plan_kubelet
 from nodeup.planners.linode import plan_linode
 from nodeup.planners.logrotate import plan_logrotate
 from nodeup.planners.manifests import plan_manifests
+from nodeup.planners.native_agents import plan_native_agents
 from nodeup.planners.networking.amazon_vpc import plan_amazon_vpc
 from nodeup.planners.networking.calico import plan_calico
 from nodeup.planners.networking.cilium import plan_cilium
@@ -104,5 +105,6 @@ PLANNERS: tuple[Planner, ...] = (
     Planner("networking.AmazonVPCRoutedENIBuilder", plan_amazon_vpc),
     Planner("networking.KuberouterBuilder", plan_kube_router),
     Planner("BootstrapClientBuilder", plan_bootstrap_client),
+    Planner("", plan_native_agents),
     Planner("command", plan_images),
 )
