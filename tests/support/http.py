@@ -67,7 +67,7 @@ def http_server(answer: Callable[[Request], Answer]) -> Iterator[HttpServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, name="http-server", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, name="http-server", daemon=True)
     thread.start()
     try:
         yield HttpServer(url=f"http://127.0.0.1:{server.server_port}", requests=requests)
