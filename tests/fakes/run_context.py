@@ -18,7 +18,6 @@ from nodeup.assets.catalog import AssetSource
 from nodeup.assets.transport import Transport
 from nodeup.engine.context import EngineContext
 from nodeup.engine.journal import Digests, Journal
-
 from tests.fakes.clock import FakeClock
 
 DEBIAN = parse_os_release('ID=debian\nVERSION_ID="12"\n')

@@ -11,10 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
 from agents.errors import DeadlineError, SpecError, TransientError, VerificationError
 from nodeup.assets.download import Downloader, cache_name
 from nodeup.assets.transport import Transport
-
 from tests.support.http import Answer, Request, http_server
 
 BODY = bytes(range(256)) * 4096
@@ -87,9 +87,12 @@ def test_the_next_mirror_is_asked_when_one_refuses(tmp_path: Path, status: int) 
 
 
 def test_all_reasons_are_told_when_no_mirror_delivers(tmp_path: Path) -> None:
-    with http_server(lambda _: Answer(status=404)) as one, http_server(lambda _: Answer(body=b"x")) as two:
-        with pytest.raises(TransientError) as caught:
-            downloader(tmp_path).fetch(NAME, [f"{one.url}/kubelet", f"{two.url}/kubelet", "http://127.0.0.1:1/kubelet"], SHA256)
+    with (
+        http_server(lambda _: Answer(status=404)) as one,
+        http_server(lambda _: Answer(body=b"x")) as two,
+        pytest.raises(TransientError) as caught,
+    ):
+        downloader(tmp_path).fetch(NAME, [f"{one.url}/kubelet", f"{two.url}/kubelet", "http://127.0.0.1:1/kubelet"], SHA256)
 
     assert "answered 404" in str(caught.value)
     assert "has 1 bytes with SHA-256" in str(caught.value)

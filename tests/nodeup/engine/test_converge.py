@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from agents.errors import InvariantError, SpecError, TransientError
 from agents.host.protocol import CommandResult
 from nodeup.engine.converge import LIMITS, Lane, Outcome, Result, Status, converge, lane_of, observe
@@ -15,7 +16,6 @@ from nodeup.resources.file import File
 from nodeup.resources.kinds import AnyResource
 from nodeup.resources.package import PackageSet
 from nodeup.resources.user import User
-
 from tests.fakes.host import FakeHost
 from tests.fakes.run_context import run_context, scratch
 
@@ -70,7 +70,7 @@ def test_a_failure_costs_only_what_depends_on_it(host: FakeHost, tmp_path: Path)
 def test_an_exit_status_is_not_believed(host: FakeHost, tmp_path: Path) -> None:
     host.answer(("useradd",), exit_code=0)
 
-    result = run(host, tmp_path, User(name="etcd", uid=10000, shell="/bin/false"))
+    result = run(host, tmp_path, User(name="etcd", uid=10000, shell="/bin/false"))  # noqa: S604
 
     (outcome,) = result.with_status(Status.FAILED)
     assert outcome.error is not None
@@ -84,7 +84,7 @@ def test_a_bug_in_one_kind_does_not_end_the_run(host: FakeHost, tmp_path: Path) 
 
     host.answer(("useradd",), effect=explode)
 
-    result = run(host, tmp_path, User(name="etcd", uid=10000, shell="/bin/false"), a_file("/a"))
+    result = run(host, tmp_path, User(name="etcd", uid=10000, shell="/bin/false"), a_file("/a"))  # noqa: S604
 
     assert statuses(result) == {"user:etcd": "failed", "file:/a": "changed"}
     (outcome,) = result.with_status(Status.FAILED)
@@ -190,7 +190,11 @@ def test_a_result_is_told_to_people_and_to_programs(host: FakeHost, tmp_path: Pa
 
     lines = list(result_lines(result))
     assert lines[0].startswith("+ file /d  (5 bytes)")
-    assert lines[1:4] == ["✗ file:/a: the disk is full", "    hint: df -h", "- file:/b: skipped, file:/a failed (it names it in after_files)"]
+    assert lines[1:4] == [
+        "✗ file:/a: the disk is full",
+        "    hint: df -h",
+        "- file:/b: skipped, file:/a failed (it names it in after_files)",
+    ]
     document = result_document(result)
     assert document["complete"] is False
     assert {item["id"]: item["status"] for item in document["items"]} == {"file:/a": "failed", "file:/b": "skipped", "file:/d": "changed"}  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from agents.secret import Secret
 from nodeup.engine.diff import FieldChange, compare, shown
 from nodeup.resources.content import Found, FromAsset, FromResource, Literal, SecretLiteral

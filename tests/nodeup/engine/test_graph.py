@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from agents.errors import InvariantError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from agents.errors import InvariantError
 from nodeup.engine.graph import Graph, Step, build_graph
 from nodeup.resources.archive import ArchiveMembers
 from nodeup.resources.asset import Asset
@@ -23,7 +24,9 @@ from nodeup.resources.user import User
 
 EMPTY = Literal(b"")
 CERTIFICATE = Certificate(name="kubelet", signer="kubernetes-ca", keypair_id="1", type=CertificateType.CLIENT, common_name="system:node:a")
-KUBECONFIG = Kubeconfig(name="kubelet", certificate=CERTIFICATE.id, cert_output="cert", key_output="key", ca=None, server_url="https://127.0.0.1")
+KUBECONFIG = Kubeconfig(
+    name="kubelet", certificate=CERTIFICATE.id, cert_output="cert", key_output="key", ca=None, server_url="https://127.0.0.1"
+)
 KUBELET = Unit(name="kubelet.service", running=True)
 CONTAINERD = Unit(name="containerd.service", running=True)
 
@@ -46,7 +49,7 @@ def test_a_file_waits_for_its_owner_the_directories_above_it_and_the_files_it_na
     above = [Directory(path="/srv/a/"), Directory(path="/srv/a/b"), FormattedVolume(device="/dev/sdb", path="/srv", filesystem="ext4")]
     beside = [Directory(path="/srv/a/bb"), Directory(path="/srv/a/b/c/d"), File(path="/etc/second", content=EMPTY)]
     first = File(path="/etc/first", content=EMPTY)
-    user = User(name="etcd", uid=10000, shell="/bin/false")
+    user = User(name="etcd", uid=10000, shell="/bin/false")  # noqa: S604
 
     graph = build_graph([file, first, user, *above, *beside])
 
@@ -71,7 +74,7 @@ def test_units_wait_for_the_machine_but_not_for_certificates_and_pulled_images()
     machine: list[AnyResource] = [
         source,
         Package(name="iptables"),
-        User(name="etcd", uid=1, shell="/bin/sh"),
+        User(name="etcd", uid=1, shell="/bin/sh"),  # noqa: S604
         BindMount(source="/var/lib/x", mountpoint="/x"),
         HostsBlock(name="api", records=()),
         Symlink(path="/a", target="/b"),
@@ -178,7 +181,14 @@ def plans(draw: st.DrawFn) -> list[AnyResource]:
         )
         resource = draw(st.sampled_from([file, Directory(path=f"{path}.d"), Symlink(path=f"{path}.l", target=path)]))
         found.setdefault(resource.id, resource)
-    fixed: list[AnyResource] = [CERTIFICATE, KUBECONFIG, User(name="etcd", uid=1, shell="/bin/sh"), Package(name="a"), Package(name="b"), KUBELET]
+    fixed: list[AnyResource] = [
+        CERTIFICATE,
+        KUBECONFIG,
+        User(name="etcd", uid=1, shell="/bin/sh"),  # noqa: S604
+        Package(name="a"),
+        Package(name="b"),
+        KUBELET,
+    ]
     fixed += [CONTAINERD, Unit(name="chrony", running=True), Unit(name="protokube.service"), Unit(name="etcd-manager@main.service")]
     return draw(st.permutations([*found.values(), *draw(st.lists(st.sampled_from(fixed), unique=True))]))
 
