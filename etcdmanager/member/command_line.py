@@ -42,6 +42,9 @@ _OURS = frozenset(
 _LISTENER = re.compile(r"ETCD_(EXPERIMENTAL_)?(LISTEN_.*|ADVERTISE_CLIENT_URLS|ENABLE_PPROF|.*_PROXY.*)")
 
 
+_CHECK_BEFORE_3_6 = ("ETCD_EXPERIMENTAL_INITIAL_CORRUPT_CHECK", "true")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
     """The files of one side of etcd's TLS; clients (or peers) must show a certificate of `trusted`."""
@@ -78,7 +81,7 @@ def etcd_command(settings: EtcdSettings, inherited: Mapping[str, str]) -> EtcdCo
     """Return how to start etcd. `inherited` are the operator's `ETCD_*` variables; SpecError for a state without a cluster."""
     computed = _computed(settings)
     allowed = _allowed(inherited, quarantined=settings.state.quarantined)
-    environment = {**computed, **_gates(settings.version, allowed), **allowed}
+    environment = {**computed, **allowed, **_gates(settings.version, allowed)}
     return EtcdCommand(environment=environment, settings=settings_digest(settings))
 
 
@@ -158,8 +161,8 @@ def _gates(version: Version, inherited: Mapping[str, str]) -> dict[str, str]:
         if "InitialCorruptCheck" in gates or "ETCD_EXPERIMENTAL_INITIAL_CORRUPT_CHECK" in inherited:
             return {}
         return {"ETCD_FEATURE_GATES": ",".join(gate for gate in ("InitialCorruptCheck=true", gates) if gate)}
-    check = {"ETCD_EXPERIMENTAL_INITIAL_CORRUPT_CHECK": "true"} if version.at_least(3, 4) else {}
-    return check if version.at_least(3, 4) else {"ETCD_ENABLE_V2": "false"}
+    name, value = _CHECK_BEFORE_3_6 if version.at_least(3, 4) else ("ETCD_ENABLE_V2", "false")
+    return {} if name in inherited else {name: value}
 
 
 def _allowed(inherited: Mapping[str, str], *, quarantined: bool) -> dict[str, str]:

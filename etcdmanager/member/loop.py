@@ -27,7 +27,7 @@ from etcdmanager.member.command_line import EtcdCommand, EtcdSettings, TlsFiles,
 from etcdmanager.member.disk import DiskView, MemberDisk
 from etcdmanager.member.intent import IntentFile, RestoreIntent
 from etcdmanager.member.layout import Layout
-from etcdmanager.member.process import EtcdProcess
+from etcdmanager.member.process import GRACE, HURRY, EtcdProcess
 from etcdmanager.member.state import KeptState, StateFile, StoredState
 from etcdmanager.member.step import MemberView, RunningEtcd, next_step, restart_pause, unexplained_data
 from etcdmanager.member.trash import KEEP
@@ -204,8 +204,8 @@ class Member:
                 return TICK
             case steps.Start(_):
                 await self._start(look)
-            case steps.Stop(_):
-                await self.process.stop()
+            case steps.Stop(_, hurry):
+                await self.process.stop(grace=HURRY if hurry else GRACE)
             case steps.Archive(token):
                 self.last_archived = await asyncio.to_thread(self.disk.archive, token)
             case steps.SwapIn(token):

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: What etcd is given to end: it hands raft leadership over, which takes up to an election time-out, and closes its database.
 GRACE = timedelta(seconds=10)
+#: For an etcd whose data goes to the trash. A raft leader whose followers stop too would wait 7 s for one to take over.
+HURRY = timedelta(seconds=1)
 #: After SIGKILL only a process in uninterruptible disk sleep is still there.
 _AFTER_KILL = timedelta(seconds=5)
 #: At a start, a log larger than this is put aside as `<log>.1`, for machines without logrotate.

@@ -100,9 +100,10 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Stop etcd; the reason ends a log line."""
+    """Stop etcd; the reason ends a log line. `hurry`: its data is not wanted any more, so it need not hand anything over."""
 
     reason: str
+    hurry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +238,7 @@ def _commit(view: MemberView) -> Step | None:
     adopted = state is not None and state.cluster is not None and state.cluster.token == intent.token
     if not adopted:
         if view.process is not None:
-            return Stop(f"its data makes way for the restored backup {intent.backup_name}")
+            return Stop(f"its data makes way for the restored backup {intent.backup_name}", hurry=True)
         if old := sorted(view.data_tokens - {intent.token}):
             return Archive(old[0])
         if intent.token not in view.data_tokens:
@@ -283,7 +284,7 @@ def _idle(view: MemberView) -> Step | None:
         return None
     archive = state.archive_token if state is not None else ""
     if view.process is not None:
-        return Stop("it is not wanted any more")
+        return Stop("it is not wanted any more", hurry=True)
     if archive in view.data_tokens:
         return Archive(archive)
     return ForgetArchive() if archive else Nothing()
@@ -294,7 +295,7 @@ def _running(view: MemberView) -> Step | None:
     if state is None or process is None or state.cluster is None:
         return None
     if process.token != state.cluster.token:
-        return Stop(f"it runs cluster {process.token}, wanted is {state.cluster.token}")
+        return Stop(f"it runs cluster {process.token}, wanted is {state.cluster.token}", hurry=True)
     if view.wanted_settings and process.settings != view.wanted_settings and not view.binary_problem:
         return Stop("its settings changed")
     if (state.new_cluster or state.joining) and process.token in view.logged_tokens:
