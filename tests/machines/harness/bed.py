@@ -1,4 +1,7 @@
-"""A test bed: one network, its machines and volumes, made in a `with` and gone after it."""
+"""A test bed: one network, its machines and volumes, made in a `with` and gone after it.
+
+A test that is killed cannot clean up; the next bed sweeps away what beds of dead processes left.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.machines.harness.machine import Machine
+from tests.machines.harness.machine import Machine, cgroup_root
 from tests.machines.harness.network import Network
 from tests.machines.harness.rootfs import CACHE, debian_tree
+from tests.machines.harness.shell import eventually, host
 from tests.machines.harness.volume import Volume
 
 
@@ -20,8 +24,9 @@ class Bed:
 
     def __init__(self, name: str) -> None:
         self.tree = debian_tree()
-        self.directory = Path(tempfile.mkdtemp(prefix=f"bed-{name}-", dir=CACHE))
-        self.network = Network(f"{name}{os.getpid() % 10000}", self.directory)
+        sweep()
+        self.directory = Path(tempfile.mkdtemp(prefix=f"bed-{os.getpid()}-", dir=CACHE))
+        self.network = Network(f"{os.getpid()}-{name}", self.directory)
         self._machines: list[Machine] = []
         self._volumes: list[Volume] = []
 
@@ -50,3 +55,21 @@ class Bed:
         self.network.close()
         if not os.environ.get("KEEP_MACHINES"):
             shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove what beds of processes that no longer run left behind: machines, namespaces, loop devices, files."""
+    for directory in CACHE.glob("bed-*-*"):
+        pid = directory.name.split("-")[1]
+        if Path(f"/proc/{pid}").exists():
+            continue
+        for group in (cgroup_root() / "node-agents").glob(f"na-{pid}-*"):
+            (group / "cgroup.kill").write_text("1")
+            eventually(lambda group=group: "populated 0" in (group / "cgroup.events").read_text(), within=10, what=f"end of {group}")
+        for image in directory.glob("*.img"):
+            for line in host("losetup", "--associated", image).stdout.splitlines():
+                host("losetup", "--detach", line.split(":")[0], check=False)
+        for line in host("ip", "netns", "list").stdout.splitlines():
+            if line.startswith(f"na-{pid}-"):
+                host("ip", "netns", "del", line.split()[0], check=False)
+        shutil.rmtree(directory, ignore_errors=True)
