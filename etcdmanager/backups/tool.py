@@ -35,12 +35,17 @@ class RestoreTool:
         return f"{self.path.name} {self.version}"
 
 
+def can_open(written_by: Version, *, run_as: Version) -> bool:
+    """Return whether etcd `run_as` opens data of `written_by`: it does for its own and the previous minor line."""
+    return written_by.major == run_as.major and 0 <= run_as.minor - written_by.minor <= 1
+
+
 def choose_tool(binaries: Sequence[BinariesReport], *, run_as: Version, written_by: Version) -> RestoreTool:
     """Return the newest tool of the minor line of `run_as`; RefusedError S9 where none fits.
 
-    `written_by` is the version that wrote the backup: etcd opens data of its own and of the previous minor line.
+    `written_by` is the version that wrote the backup.
     """
-    if written_by.major != run_as.major or not 0 <= run_as.minor - written_by.minor <= 1:
+    if not can_open(written_by, run_as=run_as):
         raise RefusedError(
             f"the backup was written by etcd {written_by}, and the cluster is to run {run_as}, which cannot open it",
             code="S9-etcd-version",

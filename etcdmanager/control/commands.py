@@ -9,6 +9,7 @@
     <time>-000000/_receipt.json         Receipt            it is done; the command is never executed again
     <time>-000000/_failed.json          Failure            it was given up; nothing was changed
     _formation.json                     Formation          who forms the new cluster
+    _leader.json                        LeaderReport       how the cluster is, as its leader sees it
     _requests/<id>.json                 BackupRequest      a backup-now
     _requests/<id>.done.json            BackupAnswer       what became of it
 
@@ -158,6 +159,24 @@ class Formation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderReport:
+    """How the cluster is, as its leader saw it last; for commands that are run where no member can be reached."""
+
+    reported_at: datetime
+    #: Peer id of the leader, and the epoch of its lock.
+    leader: str
+    epoch: int
+    #: Whether enough members serve for the cluster to accept writes.
+    has_quorum: bool
+    #: The highest revision of a serving member; 0 where none serves.
+    revision: int
+    etcd_version: str
+    #: Names of the members that serve, and of all.
+    healthy: tuple[str, ...]
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackupRequest:
     """An operator's backup-now."""
 
@@ -296,6 +315,21 @@ def parse_formation(content: bytes, *, where: str) -> Formation:
         spec=_spec(spec),
         epoch=fields.integer("epoch"),
         decided_at=_time(fields, "decidedAt"),
+    )
+
+
+def parse_leader_report(content: bytes, *, where: str) -> LeaderReport:
+    """Return how the leader saw the cluster."""
+    fields = parse_object(content, where=where)
+    return LeaderReport(
+        reported_at=_time(fields, "reportedAt"),
+        leader=fields.text("leader"),
+        epoch=fields.integer("epoch"),
+        has_quorum=fields.flag("hasQuorum"),
+        revision=fields.integer("revision"),
+        etcd_version=fields.text("etcdVersion"),
+        healthy=fields.texts("healthy"),
+        members=fields.texts("members"),
     )
 
 
@@ -440,6 +474,22 @@ def render_formation(formation: Formation) -> bytes:
             ("spec", spec),
             ("epoch", formation.epoch),
             ("decidedAt", time_text(formation.decided_at)),
+        ]
+    )
+
+
+def render_leader_report(report: LeaderReport) -> bytes:
+    """Return the report's document."""
+    return render_object(
+        [
+            ("reportedAt", time_text(report.reported_at)),
+            ("leader", report.leader),
+            ("epoch", report.epoch),
+            ("hasQuorum", report.has_quorum),
+            ("revision", int64(report.revision)),
+            ("etcdVersion", report.etcd_version),
+            ("healthy", list(report.healthy)),
+            ("members", list(report.members)),
         ]
     )
 

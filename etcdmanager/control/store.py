@@ -21,6 +21,7 @@ from etcdmanager.control.commands import (
     Claim,
     Failure,
     Formation,
+    LeaderReport,
     Progress,
     Receipt,
     RestoreCommand,
@@ -34,6 +35,7 @@ CREATED = "etcd-cluster-created"
 COMMAND = "_command.json"
 _REQUEST, _CLAIM, _PROGRESS, _RECEIPT, _FAILED = "_request.json", "_claim.json", "_progress.json", "_receipt.json", "_failed.json"
 _FORMATION = "_formation.json"
+_LEADER = "_leader.json"
 _REQUESTS = "_requests"
 _DONE = ".done.json"
 #: Commands of one second get different suffixes; Go's always have the first, so that its second command overwrites its first.
@@ -271,6 +273,16 @@ class ControlStore:
     def delete_formation(self) -> None:
         """Forget the formation, when the marker stands."""
         self._store.delete(_FORMATION)
+
+    # --- the leader's report ----------------------------------------------------------------------------------------
+
+    def write_leader_report(self, report: LeaderReport) -> None:
+        """Tell how the cluster is; the leader does it now and then."""
+        self._store.write(_LEADER, documents.render_leader_report(report))
+
+    def leader_report(self) -> LeaderReport | None:
+        """Return how the leader saw the cluster last; None where none ever told. Look at its time."""
+        return self._optional(_LEADER, documents.parse_leader_report)
 
     # --- backup-now ------------------------------------------------------------------------------------------------
 

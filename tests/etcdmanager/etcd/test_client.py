@@ -157,7 +157,7 @@ def test_a_member_that_hangs_costs_no_more_than_the_deadline(etcd: RunningEtcd) 
         async with EtcdClient([etcd.url]) as client:
             await client.status()
             etcd.process.send_signal(signal.SIGSTOP)
-            os.waitid(os.P_PID, etcd.process.pid, os.WSTOPPED | os.WNOWAIT)
+            await asyncio.to_thread(os.waitid, os.P_PID, etcd.process.pid, os.WSTOPPED | os.WNOWAIT)
             try:
                 with pytest.raises(DeadlineError):
                     await client.status(deadline=SECOND / 2)

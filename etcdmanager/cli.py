@@ -1,0 +1,108 @@
+"""`etcd-manager`: finds the verb, imports its module, and nothing else; `--help` imports no verb at all.
+
+Without a verb, flags alone are `run`, as the Go program is started: `etcd-manager --cluster-name=etcd --backup-store=…`.
+Called as `etcd-manager-ctl` it is that program.
+
+A verb's module has `configure(parser)` and `run(arguments) -> ExitCode | None`; that of `run` has `main(argv)`, for Go-style flags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from agents.cli import Parser, print_error, run_command
+from agents.errors import AgentError
+from agents.exit_codes import ExitCode, exit_code_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """A verb, the module below `etcdmanager.commands` that does it, and what help says of it."""
+
+    name: str
+    module: str
+    help: str
+    function: str = "run"
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb(name="run", module="run", help="be a member's manager (what the unit starts); takes the Go program's flags"),
+    Verb(name="status", module="status", help="how the cluster is, what its manager waits for, and what to do"),
+    Verb(name="members", module="members", help="etcd's members and the managers beside them"),
+    Verb(name="list-backups", module="list_backups", help="the backups in the store, newest first"),
+    Verb(name="verify-backup", module="verify_backup", help="prove that backups are good; --deep boots an etcd from them"),
+    Verb(name="backup-now", module="backup_now", help="have a backup taken, and wait for it"),
+    Verb(name="restore-backup", module="restore_backup", help="put a backup in place of the cluster's data; shows a plan first"),
+    Verb(name="keep", module="keep", help="pin a backup against retention"),
+    Verb(name="unkeep", module="keep", help="let retention decide again", function="run_unkeep"),
+)
+#: The only options that may stand before a verb; any other one makes the line a Go-style `run`.
+_BEFORE_A_VERB = {"-h", "--help", "--version", "--json", "-v", "--verbose", "-q", "--quiet", "--no-color", "--log-json"}
+
+
+def main() -> int:
+    """Run the command line of this process; return the exit code."""
+    # Before anything imports grpc: its fork handlers kill children at random (docs/decisions, dependencies).
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    if os.path.basename(sys.argv[0]).startswith("etcd-manager-ctl"):  # noqa: PTH119  pathlib costs 8 ms of start-up
+        from etcdmanager.ctl import main as ctl
+
+        return ctl()
+    return main_with(sys.argv[1:])
+
+
+def main_with(argv: Sequence[str]) -> int:
+    """Run one command line; return the exit code."""
+    verb = next((word for word in argv if word not in _BEFORE_A_VERB), "")
+    if verb == "run" or (verb.startswith("-") and verb not in _BEFORE_A_VERB):
+        return _run(argv[1:] if verb == "run" else argv)
+    return run_command(argv or ["--help"], lambda: build(verb)) or (ExitCode.OK if argv else ExitCode.USAGE)
+
+
+def build(chosen: str) -> argparse.ArgumentParser:
+    """Return the parser; only the chosen verb's module is imported."""
+    parser = Parser(prog="etcd-manager", description="Forms, keeps, backs up and restores the etcd clusters of one Kubernetes cluster.")
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    for verb in VERBS:
+        sub = verbs.add_parser(verb.name, help=verb.help, description=verb.help)
+        if verb.name == chosen:
+            module = import_module(f"etcdmanager.commands.{verb.module}")
+            module.configure(sub)
+            sub.set_defaults(run=getattr(module, verb.function))
+    return parser
+
+
+def _run(argv: Sequence[str]) -> int:
+    start: Callable[[Sequence[str]], int] = import_module("etcdmanager.commands.run").main
+    try:
+        return start(argv)
+    except AgentError as error:
+        print_error(error, as_json=False)
+        return exit_code_of(error)
+
+
+class _Version(argparse.Action):
+    """Prints the version; reading it from the distribution's metadata only then, which costs 30 ms."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **rest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=rest.get("help"))
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found = version("node-agents")
+        except PackageNotFoundError:
+            found = "unknown"
+        print(f"etcd-manager {found}")
+        parser.exit()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

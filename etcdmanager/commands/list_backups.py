@@ -1,0 +1,145 @@
+"""`etcd-manager list-backups`: what lies in a backup store, newest first, with everything that manifests tell."""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from agents.cli import common, common_options, emit, table
+from agents.durations import format_age, parse_human_duration
+from agents.errors import AgentError
+from agents.exit_codes import ExitCode
+from agents.timestamps import format_timestamp
+from etcdmanager.backups.manifest import Manifest
+from etcdmanager.backups.store import BackupStore, Listed
+from etcdmanager.commands.figures import count_text, size_text
+from etcdmanager.commands.target import target_of, target_options
+
+#: Manifests are small objects; a bucket answers each in some 20 ms.
+_READERS = 16
+_COLUMNS = ("ID", "NAME", "AGE", "SIZE", "ETCD", "REVISION", "KEYS", "MEMBERS", "STATE", "WHY")
+_WIDE = ("LEASES", "DB", "TOOK", "LABEL", "SHA256")
+_RIGHT = {"ID", "AGE", "SIZE", "REVISION", "KEYS", "MEMBERS", "LEASES", "DB", "TOOK"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the verb's arguments."""
+    parser.add_argument("etcd", nargs="?", default="main", metavar="ETCD", help="main (the default), events, cilium or leases")
+    parser.add_argument("--since", metavar="DURATION", help="only those of the last 24h, 7d, …")
+    parser.add_argument(
+        "-o", "--output", choices=("table", "wide", "json", "legacy"), default="table", help="legacy: names only, as the Go tool"
+    )
+    target_options(parser)
+    common_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """List; exit code 2 where the newest backup is missing its data or there is none at all."""
+    target = target_of(arguments, arguments.etcd)
+    backups = BackupStore(target.store)
+    listed = backups.list()
+    if arguments.output == "legacy":
+        print(f"Backup Store: {backups.url}")
+        for backup in listed:
+            print(backup.text)
+        return ExitCode.OK
+    now = datetime.now(UTC)
+    if arguments.since:
+        oldest = now - parse_human_duration(arguments.since)
+        listed = tuple(backup for backup in listed if backup.taken_at >= oldest)
+    rows = [_Row(backup, manifest, version) for backup, manifest, version in _read(backups, listed)]
+    options = common(arguments)
+    text = _text(rows, now, wide=arguments.output == "wide") if rows else f"{backups.url} holds no backups"
+    if arguments.output == "json":
+        from dataclasses import replace
+
+        options = replace(options, json=True)
+    content = {"cluster": target.cluster, "etcd": target.etcd, "store": backups.url, "items": [row.document() for row in rows]}
+    emit(options, "BackupList", content, text)
+    return ExitCode.OK if rows and rows[0].listed.size_bytes else ExitCode.FINDING
+
+
+class _Row:
+    """A backup with what was read about it."""
+
+    def __init__(self, listed: Listed, manifest: Manifest | None, version: str) -> None:
+        self.listed = listed
+        self.manifest = manifest
+        self.version = version
+
+    @property
+    def state(self) -> str:
+        if not self.listed.size_bytes:
+            return "NO DATA"
+        if self.manifest is None or not self.manifest.verified:
+            return "unverified"
+        return "verified" + (" (deep)" if any(check.kind == "deep" for check in self.manifest.checks) else "")
+
+    def cells(self, number: int, now: datetime, *, wide: bool) -> list[object]:
+        manifest, listed = self.manifest, self.listed
+        cells: list[object] = [
+            "L" if number == 0 else number,
+            listed.text,
+            format_age(now - listed.taken_at),
+            size_text(listed.size_bytes),
+            self.version or None,
+            count_text(manifest.revision) if manifest else None,
+            count_text(manifest.keys) if manifest else None,
+            len(manifest.members) if manifest else None,
+            self.state,
+            (manifest.reason if manifest else "") + (" (kept)" if listed.kept else ""),
+        ]
+        if wide:
+            cells += [
+                manifest.leases if manifest else None,
+                size_text(manifest.db_size_bytes) if manifest else None,
+                f"{manifest.took_seconds:.1f}s" if manifest else None,
+                manifest.label if manifest else "",
+                manifest.gz_sha256[:12] if manifest else None,
+            ]
+        return cells
+
+    def document(self) -> dict[str, object]:
+        manifest = self.manifest
+        document: dict[str, object] = {
+            "name": self.listed.text,
+            "takenAt": format_timestamp(self.listed.taken_at),
+            "sizeBytes": self.listed.size_bytes,
+            "etcdVersion": self.version,
+            "state": self.state,
+            "kept": self.listed.kept,
+        }
+        if manifest is not None:
+            document |= {
+                "revision": manifest.revision,
+                "keys": manifest.keys,
+                "leases": manifest.leases,
+                "dbSizeBytes": manifest.db_size_bytes,
+                "members": [member.name for member in manifest.members],
+                "reason": manifest.reason,
+                "label": manifest.label,
+                "checks": [{"kind": check.kind, "at": format_timestamp(check.checked_at)} for check in manifest.checks],
+            }
+        return document
+
+
+def _read(backups: BackupStore, listed: tuple[Listed, ...]) -> list[tuple[Listed, Manifest | None, str]]:
+    """Return each backup with its manifest and its etcd version, newest first."""
+
+    def one(backup: Listed) -> tuple[Listed, Manifest | None, str]:
+        manifest = backups.manifest(backup.text) if backup.has_manifest else None
+        if manifest is not None:
+            return backup, manifest, manifest.server_version
+        try:
+            return backup, None, backups.meta(backup.text).etcd_version
+        except AgentError:
+            return backup, None, ""
+
+    with ThreadPoolExecutor(max_workers=_READERS) as pool:
+        return list(pool.map(one, reversed(listed)))
+
+
+def _text(rows: list[_Row], now: datetime, *, wide: bool) -> str:
+    headers = (*_COLUMNS, *_WIDE) if wide else _COLUMNS
+    return table(headers, [row.cells(number, now, wide=wide) for number, row in enumerate(rows)], right=_RIGHT)
