@@ -12,7 +12,7 @@ from agents.logging_setup import configure_logging
 from etcdmanager.flags import config_from
 
 
-def run(argv: Sequence[str]) -> ExitCode:
+def main(argv: Sequence[str]) -> ExitCode:
     """Run the manager that the flags (Go's, by Go's rules) describe, until it is told to stop."""
     # Before grpc is imported: its fork handlers kill children at random.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
