@@ -103,10 +103,14 @@ def verified_backups(light: Light, cluster: str) -> list[str]:
     return sorted(n for n in names if f"backups/etcd/{cluster}/{n}/etcd.backup.gz" in keys)
 
 
+#: Commands of an operator on the machine, with the credentials that nodeup's unit has.
+WITH_CREDENTIALS = "set -a; . /etc/sysconfig/kops-configuration; set +a; "
+
+
 def nodeup(machine: Machine, verb: str) -> str:
     """Run a verb of nodeup on the machine; it must exit with 0."""
-    done = machine.run(f". /etc/sysconfig/kops-configuration; export ${{!S3_*}}; /opt/kops/bin/nodeup {verb} --conf /opt/kops/conf/kube_env.yaml 2>&1",
-                       check=False, timeout=120)  # fmt: skip
+    command = f"/opt/kops/bin/nodeup {verb} --conf /opt/kops/conf/kube_env.yaml 2>&1"
+    done = machine.run(WITH_CREDENTIALS + command, check=False, timeout=120)
     assert done.returncode == 0, done.stdout
     return done.stdout
 
@@ -136,8 +140,8 @@ def test_a_control_plane_machine_comes_up_from_user_data_and_again_after_a_reboo
     for cluster in ("main", "events"):
         eventually(lambda cluster=cluster: verified_backups(light, cluster), within=60, what=f"a backup of {cluster}", every=1)
     verified = machine.run(
-        ". /etc/sysconfig/kops-configuration; export ${!S3_*}; "
-        f"/opt/kops/bin/etcd-manager verify-backup latest --backup-store s3://kops-state/{CLUSTER}/backups/etcd/main 2>&1",
+        WITH_CREDENTIALS
+        + f"/opt/kops/bin/etcd-manager verify-backup latest --backup-store s3://kops-state/{CLUSTER}/backups/etcd/main 2>&1",
         check=False,
     )
     assert verified.returncode == 0, verified.stdout

@@ -46,28 +46,33 @@ class Site:
     def _write_state_store(self, etcd: Path) -> None:
         assets = self._web / "assets"
         assets.mkdir()
-        self._bed.network.run(
-            "env", *(f"{name}={value}" for name, value in {**S3_ENVIRONMENT, "PYTHONPATH": str(ROOT)}.items()),
-            sys.executable, ROOT / "examples/make_state_store.py", "--cluster", CLUSTER, "--store", f"s3://{BUCKET}/{CLUSTER}",
-            "--control-plane", "1", "--address", "10.222.0.11", "--assets-dir", assets, "--make-stand-ins", "--etcd-binaries", etcd,
-            "--etcd-version", etcd.name, "--assets-base", f"http://{GATEWAY}:{WEB_PORT}/assets", "--boot-config-dir", self._bed.directory / "boot",
+        self._python(
+            ROOT / "examples/make_state_store.py", "--cluster", CLUSTER, "--store", f"s3://{BUCKET}/{CLUSTER}",
+            "--control-plane", "1", "--address", "10.222.0.11", "--boot-config-dir", self._bed.directory / "boot",
+            "--assets-dir", assets, "--assets-base", f"http://{GATEWAY}:{WEB_PORT}/assets", "--make-stand-ins",
+            "--etcd-binaries", etcd, "--etcd-version", etcd.name,
         )  # fmt: skip
+
+    def _python(self, *arguments: object) -> str:
+        """Run a program of ours on the bed's network, as an operator with the store's credentials would."""
+        settings = {**S3_ENVIRONMENT, "PYTHONPATH": str(ROOT)}
+        return self._bed.network.run("env", *(f"{name}={value}" for name, value in settings.items()), sys.executable, *arguments).stdout
 
     def user_data(self, before: str = "") -> str:
         """Return the user data of the control-plane machine; `before` is shell text that runs ahead of it."""
-        text = self._bed.network.run(
-            sys.executable, ROOT / "packaging/user_data.py", "--boot-config", self._bed.directory / "boot/control-plane-main/kube_env.yaml",
-            "--nodeup-url", f"http://{GATEWAY}:{WEB_PORT}/nodeup", "--nodeup-sha256", (self._executable / "nodeup.sha256").read_text().strip(),
+        text = self._python(
+            ROOT / "packaging/user_data.py", "--boot-config", self._bed.directory / "boot/control-plane-main/kube_env.yaml",
+            "--nodeup-url", f"http://{GATEWAY}:{WEB_PORT}/nodeup",
+            "--nodeup-sha256", (self._executable / "nodeup.sha256").read_text().strip(),
             *(f"--env={name}={value}" for name, value in S3_ENVIRONMENT.items()),
-        ).stdout  # fmt: skip
+        )  # fmt: skip
         first_line, rest = text.split("\n", 1)
         return f"{first_line}\n{before}\n{rest}"
 
     def list_objects(self, prefix: str) -> list[str]:
         """Return the keys of the cluster's store at or below `prefix`."""
-        listing = self._bed.network.run(
-            "env", *(f"{name}={value}" for name, value in {**S3_ENVIRONMENT, "PYTHONPATH": str(ROOT)}.items()), sys.executable, "-c",
+        program = (
             "import os, sys; from agents.stores.url import open_store\n"
-            f"for e in open_store('s3://{BUCKET}/{CLUSTER}', environment=os.environ).list(sys.argv[1]): print(e.key)", prefix,
-        ).stdout  # fmt: skip
-        return listing.split()
+            f"for entry in open_store('s3://{BUCKET}/{CLUSTER}', environment=os.environ).list(sys.argv[1]): print(entry.key)"
+        )
+        return self._python("-c", program, prefix).split()
