@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 
+from agents.pki.jwk import rsa_public_numbers
 from nodeup.planners.context import PlanContext
 from nodeup.resources.certificate import Certificate, CertificateType
 from nodeup.resources.cloud import DiscoveryRegistration
@@ -44,23 +44,6 @@ def _keys(context: PlanContext) -> Iterator[tuple[str, str, str]]:
     keyset = context.spec.keysets.get(_ISSUER)
     for item in keyset.items if keyset is not None else ():
         if item.distrusted_at is None and item.certificate_pem:
-            yield from _numbers(item.id, item.certificate_pem)
-
-
-def _numbers(key_id: str, certificate_pem: bytes) -> Iterator[tuple[str, str, str]]:
-    # Pure, and only here: cryptography costs start-up time that no other plan should pay.
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-    from cryptography.x509 import load_pem_x509_certificate
-    from cryptography.x509.oid import NameOID
-
-    certificate = load_pem_x509_certificate(certificate_pem)
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    key = certificate.public_key()
-    if [name.value for name in names] == [_ISSUER] and isinstance(key, RSAPublicKey):
-        numbers = key.public_numbers()
-        yield key_id, _unsigned(numbers.n), _unsigned(numbers.e)
-
-
-def _unsigned(number: int) -> str:
-    octets = number.to_bytes((number.bit_length() + 7) // 8, "big")
-    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+            numbers = rsa_public_numbers(item.certificate_pem)
+            if numbers.common_name == _ISSUER:
+                yield item.id, numbers.n, numbers.e

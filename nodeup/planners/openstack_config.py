@@ -15,8 +15,8 @@ _CREDENTIALS = (
     ("region", ("OS_REGION_NAME",)),
     ("tenant-id", ("OS_TENANT_ID", "OS_PROJECT_ID")),
     ("tenant-name", ("OS_TENANT_NAME", "OS_PROJECT_NAME")),
-    ("domain-name", ("OS_DOMAIN_NAME", "OS_PROJECT_DOMAIN_NAME")),
-    ("domain-id", ("OS_DOMAIN_ID", "OS_PROJECT_DOMAIN_ID")),
+    ("domain-name", ("OS_DOMAIN_NAME",)),
+    ("domain-id", ("OS_DOMAIN_ID",)),
     ("application-credential-id", ("OS_APPLICATION_CREDENTIAL_ID",)),
     ("application-credential-secret", ("OS_APPLICATION_CREDENTIAL_SECRET",)),
 )
