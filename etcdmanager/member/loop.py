@@ -226,11 +226,11 @@ class Member:
             stored, intent = await self.stored(), await asyncio.to_thread(self.intent_file.read)
             match step, stored:
                 case steps.MarkStarted(), KeptState(state):
-                    await self.store(replace(state, new_cluster=False, joining=False))
+                    await self.store(replace(state, new_cluster=False, joining=False, restored=False))
                 case steps.ForgetArchive(), KeptState(state):
                     await self.store(replace(state, archive_token=""))
                 case steps.AdoptRestored(), _ if intent is not None:
-                    await self.store(EtcdState(cluster=intent.cluster, etcd_version=intent.etcd_version, quarantined=True))
+                    await self.store(EtcdState(cluster=intent.cluster, etcd_version=intent.etcd_version, quarantined=True, restored=True))
                 case _:
                     # A handler was faster; the next look sees what it wanted.
                     return
@@ -383,5 +383,6 @@ class Member:
 
 
 def _is_beginning(stored: StoredState) -> bool:
-    """Return whether the state still allows an empty data directory to be started."""
-    return isinstance(stored, KeptState) and stored.state.cluster is not None and (stored.state.new_cluster or stored.state.joining)
+    """Return whether the state still says what holds only until the first start has worked."""
+    state = stored.state if isinstance(stored, KeptState) else EtcdState()
+    return state.cluster is not None and (state.new_cluster or state.joining or state.restored)

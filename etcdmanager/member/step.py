@@ -108,7 +108,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class MarkStarted:
-    """etcd has its own log now: from here on an empty data directory is never started again for it (B-18)."""
+    """etcd was started and has a log: from here on an empty data directory is never started again for it (B-18)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,8 +297,10 @@ def _running(view: MemberView) -> Step | None:
     if process.token != state.cluster.token:
         return Stop(f"it runs cluster {process.token}, wanted is {state.cluster.token}", hurry=True)
     if view.wanted_settings and process.settings != view.wanted_settings and not view.binary_problem:
-        return Stop("its settings changed")
-    if (state.new_cluster or state.joining) and process.token in view.logged_tokens:
+        # Into quarantine: clients are to be cut off now, and with all members fenced at once a raft leader would wait
+        # seven seconds for somebody to hand over to.
+        return Stop("its settings changed", hurry=state.quarantined)
+    if (state.new_cluster or state.joining or state.restored) and process.token in view.logged_tokens:
         return MarkStarted()
     return Nothing()
 

@@ -109,6 +109,7 @@ def state_to_wire(state: m.EtcdState) -> manager_pb2.EtcdState:
         quarantined=state.quarantined,
         joining=state.joining,
         archive_token=state.archive_token,
+        restored=state.restored,
     )
     if state.cluster is not None:
         message.cluster.cluster_token = state.cluster.token
@@ -128,6 +129,7 @@ def state_from_wire(message: manager_pb2.EtcdState) -> m.EtcdState:
         quarantined=message.quarantined,
         joining=message.joining,
         archive_token=message.archive_token,
+        restored=message.restored,
     )
 
 

@@ -75,7 +75,7 @@ class EtcdState:
     """The desired state of one member, as persisted. `cluster` None: etcd is to be stopped.
 
     `new_cluster` and `joining` allow an empty data directory to be started once; without them it is refused.
-    `archive_token` names a data directory that is to go to the trash.
+    `archive_token` names a data directory that is to go to the trash. `restored`: the data is a backup's and was never started.
     """
 
     cluster: EtcdCluster | None = None
@@ -84,6 +84,7 @@ class EtcdState:
     quarantined: bool = False
     joining: bool = False
     archive_token: str = ""
+    restored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'etcdmanager/peering/proto/manager.proto\x12\x04\x65tcd\"9\n\x0b\x43lusterSpec\x12\x14\n\x0cmember_count\x18\x01 \x01(\x05\x12\x14\n\x0c\x65tcd_version\x18\x02 \x01(\t\"P\n\x07\x43ommand\x12\x11\n\ttimestamp\x18\x01 \x01(\x03\x12\x32\n\x0erestore_backup\x18\n \x01(\x0b\x32\x1a.etcd.RestoreBackupCommand\"O\n\x14RestoreBackupCommand\x12\'\n\x0c\x63luster_spec\x18\x01 \x01(\x0b\x32\x11.etcd.ClusterSpec\x12\x0e\n\x06\x62\x61\x63kup\x18\x03 \x01(\t\"`\n\x13\x43ommonRequestHeader\x12\x18\n\x10leadership_token\x18\x01 \x01(\t\x12\x14\n\x0c\x63luster_name\x18\x02 \x01(\t\x12\x19\n\x10leadership_epoch\x18\xe8\x07 \x01(\x03\"v\n\x08\x45tcdNode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpeer_urls\x18\x02 \x03(\t\x12\x13\n\x0b\x63lient_urls\x18\x03 \x03(\t\x12\x1f\n\x17quarantined_client_urls\x18\x04 \x03(\t\x12\x13\n\x0btls_enabled\x18\x05 \x01(\x08\"y\n\x0b\x45tcdCluster\x12\x1c\n\x14\x64\x65sired_cluster_size\x18\x01 \x01(\x05\x12\x15\n\rcluster_token\x18\x05 \x01(\t\x12\x1d\n\x05nodes\x18\x07 \x03(\x0b\x32\x0e.etcd.EtcdNodeJ\x04\x08\x02\x10\x03J\x04\x08\x03\x10\x04J\x04\x08\x04\x10\x05J\x04\x08\x06\x10\x07\"\x99\x01\n\tEtcdState\x12\x13\n\x0bnew_cluster\x18\x01 \x01(\x08\x12\"\n\x07\x63luster\x18\x02 \x01(\x0b\x32\x11.etcd.EtcdCluster\x12\x14\n\x0c\x65tcd_version\x18\x03 \x01(\t\x12\x13\n\x0bquarantined\x18\x04 \x01(\x08\x12\x10\n\x07joining\x18\xe8\x07 \x01(\x08\x12\x16\n\rarchive_token\x18\xe9\x07 \x01(\t\"\x10\n\x0eGetInfoRequest\"\x9e\x01\n\x0fGetInfoResponse\x12\x14\n\x0c\x63luster_name\x18\x02 \x01(\t\x12*\n\x12node_configuration\x18\x05 \x01(\x0b\x32\x0e.etcd.EtcdNode\x12#\n\netcd_state\x18\x06 \x01(\x0b\x32\x0f.etcd.EtcdState\x12\x12\n\ndisk_empty\x18\x07 \x01(\x08J\x04\x08\x01\x10\x02J\x04\x08\x03\x10\x04J\x04\x08\x04\x10\x05\"=\n\x16UpdateEndpointsRequest\x12#\n\nmember_map\x18\x01 \x01(\x0b\x32\x0f.etcd.MemberMap\"1\n\tMemberMap\x12$\n\x07members\x18\x01 \x03(\x0b\x32\x13.etcd.MemberMapInfo\"=\n\rMemberMapInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64ns\x18\x02 \x01(\t\x12\x11\n\taddresses\x18\x03 \x03(\t\"\x19\n\x17UpdateEndpointsResponse\"^\n\nBackupInfo\x12\x14\n\x0c\x65tcd_version\x18\x01 \x01(\t\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\x12\'\n\x0c\x63luster_spec\x18\x03 \x01(\x0b\x32\x11.etcd.ClusterSpec\"\x8b\x01\n\x0f\x44oBackupRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.etcd.CommonRequestHeader\x12\x0f\n\x07storage\x18\x02 \x01(\t\x12\x1c\n\x14\x61llow_offline_backup\x18\x04 \x01(\x08\x12\x1e\n\x04info\x18\n \x01(\x0b\x32\x10.etcd.BackupInfo\" \n\x10\x44oBackupResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\"c\n\x10\x44oRestoreRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.etcd.CommonRequestHeader\x12\x0f\n\x07storage\x18\x02 \x01(\t\x12\x13\n\x0b\x62\x61\x63kup_name\x18\x04 \x01(\t\"\x13\n\x11\x44oRestoreResponse\"<\n\x0fStopEtcdRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.etcd.CommonRequestHeader\"\x12\n\x10StopEtcdResponse\"\xde\x01\n\x12JoinClusterRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.etcd.CommonRequestHeader\x12\x1a\n\x05phase\x18\x02 \x01(\x0e\x32\x0b.etcd.Phase\x12\x15\n\rcluster_token\x18\x04 \x01(\t\x12\x1d\n\x05nodes\x18\x05 \x03(\x0b\x32\x0e.etcd.EtcdNode\x12 \n\x08\x61\x64\x64_node\x18\x06 \x01(\x0b\x32\x0e.etcd.EtcdNode\x12\x14\n\x0c\x65tcd_version\x18\x07 \x01(\t\x12\x13\n\nstart_open\x18\xe8\x07 \x01(\x08\"\x15\n\x13JoinClusterResponse\"\x88\x01\n\x12ReconfigureRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.etcd.CommonRequestHeader\x12\x18\n\x10set_etcd_version\x18\n \x01(\t\x12\x13\n\x0bquarantined\x18\x0b \x01(\x08\x12\x12\n\nenable_tls\x18\x0c \x01(\x08J\x04\x08\r\x10\x0e\"\x15\n\x13ReconfigureResponse*{\n\x05Phase\x12\x11\n\rPHASE_UNKNOWN\x10\x00\x12\x11\n\rPHASE_PREPARE\x10\x01\x12\x19\n\x15PHASE_INITIAL_CLUSTER\x10\x02\x12\x17\n\x13PHASE_JOIN_EXISTING\x10\x03\x12\x18\n\x14PHASE_CANCEL_PREPARE\x10\x04\x32\xd8\x03\n\x12\x45tcdManagerService\x12\x36\n\x07GetInfo\x12\x14.etcd.GetInfoRequest\x1a\x15.etcd.GetInfoResponse\x12N\n\x0fUpdateEndpoints\x12\x1c.etcd.UpdateEndpointsRequest\x1a\x1d.etcd.UpdateEndpointsResponse\x12\x42\n\x0bJoinCluster\x12\x18.etcd.JoinClusterRequest\x1a\x19.etcd.JoinClusterResponse\x12\x42\n\x0bReconfigure\x12\x18.etcd.ReconfigureRequest\x1a\x19.etcd.ReconfigureResponse\x12\x39\n\x08\x44oBackup\x12\x15.etcd.DoBackupRequest\x1a\x16.etcd.DoBackupResponse\x12<\n\tDoRestore\x12\x16.etcd.DoRestoreRequest\x1a\x17.etcd.DoRestoreResponse\x12\x39\n\x08StopEtcd\x12\x15.etcd.StopEtcdRequest\x1a\x16.etcd.StopEtcdResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'etcdmanager/peering/proto/manager.proto\x12\x04\x65tcd\"9\n\x0b\x43lusterSpec\x12\x14\n\x0cmember_count\x18\x01 \x01(\x05\x12\x14\n\x0c\x65tcd_version\x18\x02 \x01(\t\"P\n\x07\x43ommand\x12\x11\n\ttimestamp\x18\x01 \x01(\x03\x12\x32\n\x0erestore_backup\x18\n \x01(\x0b\x32\x1a.etcd.RestoreBackupCommand\"O\n\x14RestoreBackupCommand\x12\'\n\x0c\x63luster_spec\x18\x01 \x01(\x0b\x32\x11.etcd.ClusterSpec\x12\x0e\n\x06\x62\x61\x63kup\x18\x03 \x01(\t\"`\n\x13\x43ommonRequestHeader\x12\x18\n\x10leadership_token\x18\x01 \x01(\t\x12\x14\n\x0c\x63luster_name\x18\x02 \x01(\t\x12\x19\n\x10leadership_epoch\x18\xe8\x07 \x01(\x03\"v\n\x08\x45tcdNode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tpeer_urls\x18\x02 \x03(\t\x12\x13\n\x0b\x63lient_urls\x18\x03 \x03(\t\x12\x1f\n\x17quarantined_client_urls\x18\x04 \x03(\t\x12\x13\n\x0btls_enabled\x18\x05 \x01(\x08\"y\n\x0b\x45tcdCluster\x12\x1c\n\x14\x64\x65sired_cluster_size\x18\x01 \x01(\x05\x12\x15\n\rcluster_token\x18\x05 \x01(\t\x12\x1d\n\x05nodes\x18\x07 \x03(\x0b\x32\x0e.etcd.EtcdNodeJ\x04\x08\x02\x10\x03J\x04\x08\x03\x10\x04J\x04\x08\x04\x10\x05J\x04\x08\x06\x10\x07\"\xac\x01\n\tEtcdState\x12\x13\n\x0bnew_cluster\x18\x01 \x01(\x08\x12\"\n\x07\x63luster\x18\x02 \x01(\x0b\x32\x11.etcd.EtcdCluster\x12\x14\n\x0c\x65tcd_version\x18\x03 \x01(\t\x12\x13\n\x0bquarantined\x18\x04 \x01(\x08\x12\x10\n\x07joining\x18\xe8\x07 \x01(\x08\x12\x16\n\rarchive_token\x18\xe9\x07 \x01(\t\x12\x11\n\x08restored\x18\xea\x07 \x01(\x08\"\x10\n\x0eGetInfoRequest\"\x9e\x01\n\x0fGetInfoResponse\x12\x14\n\x0c\x63luster_name\x18\x02 \x01(\t\x12*\n\x12node_configuration\x18\x05 \x01(\x0b\x32\x0e.etcd.EtcdNode\x12#\n\netcd_state\x18\x06 \x01(\x0b\x32\x0f.etcd.EtcdState\x12\x12\n\ndisk_empty\x18\x07 \x01(\x08J\x04\x08\x01\x10\x02J\x04\x08\x03\x10\x04J\x04\x08\x04\x10\x05\"=\n\x16UpdateEndpointsRequest\x12#\n\nmember_map\x18\x01 \x01(\x0b\x32\x0f.etcd.MemberMap\"1\n\tMemberMap\x12$\n\x07members\x18\x01 \x03(\x0b\x32\x13.etcd.MemberMapInfo\"=\n\rMemberMapInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64ns\x18\x02 \x01(\t\x12\x11\n\taddresses\x18\x03 \x03(\t\"\x19\n\x17UpdateEndpointsResponse\"^\n\nBackupInfo\x12\x14\n\x0c\x65tcd_version\x18\x01 \x01(\t\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\x12\'\n\x0c\x63luster_spec\x18\x03 \x01(\x0b\x32\x11.etcd.ClusterSpec\"\x8b\x01\n\x0f\x44oBackupRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.etcd.CommonRequestHeader\x12\x0f\n\x07storage\x18\x02 \x01(\t\x12\x1c\n\x14\x61llow_offline_backup\x18\x04 \x01(\x08\x12\x1e\n\x04info\x18\n \x01(\x0b\x32\x10.etcd.BackupInfo\" \n\x10\x44oBackupResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\"c\n\x10\x44oRestoreRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.etcd.CommonRequestHeader\x12\x0f\n\x07storage\x18\x02 \x01(\t\x12\x13\n\x0b\x62\x61\x63kup_name\x18\x04 \x01(\t\"\x13\n\x11\x44oRestoreResponse\"<\n\x0fStopEtcdRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.etcd.CommonRequestHeader\"\x12\n\x10StopEtcdResponse\"\xde\x01\n\x12JoinClusterRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.etcd.CommonRequestHeader\x12\x1a\n\x05phase\x18\x02 \x01(\x0e\x32\x0b.etcd.Phase\x12\x15\n\rcluster_token\x18\x04 \x01(\t\x12\x1d\n\x05nodes\x18\x05 \x03(\x0b\x32\x0e.etcd.EtcdNode\x12 \n\x08\x61\x64\x64_node\x18\x06 \x01(\x0b\x32\x0e.etcd.EtcdNode\x12\x14\n\x0c\x65tcd_version\x18\x07 \x01(\t\x12\x13\n\nstart_open\x18\xe8\x07 \x01(\x08\"\x15\n\x13JoinClusterResponse\"\x88\x01\n\x12ReconfigureRequest\x12)\n\x06header\x18\x01 \x01(\x0b\x32\x19.etcd.CommonRequestHeader\x12\x18\n\x10set_etcd_version\x18\n \x01(\t\x12\x13\n\x0bquarantined\x18\x0b \x01(\x08\x12\x12\n\nenable_tls\x18\x0c \x01(\x08J\x04\x08\r\x10\x0e\"\x15\n\x13ReconfigureResponse*{\n\x05Phase\x12\x11\n\rPHASE_UNKNOWN\x10\x00\x12\x11\n\rPHASE_PREPARE\x10\x01\x12\x19\n\x15PHASE_INITIAL_CLUSTER\x10\x02\x12\x17\n\x13PHASE_JOIN_EXISTING\x10\x03\x12\x18\n\x14PHASE_CANCEL_PREPARE\x10\x04\x32\xd8\x03\n\x12\x45tcdManagerService\x12\x36\n\x07GetInfo\x12\x14.etcd.GetInfoRequest\x1a\x15.etcd.GetInfoResponse\x12N\n\x0fUpdateEndpoints\x12\x1c.etcd.UpdateEndpointsRequest\x1a\x1d.etcd.UpdateEndpointsResponse\x12\x42\n\x0bJoinCluster\x12\x18.etcd.JoinClusterRequest\x1a\x19.etcd.JoinClusterResponse\x12\x42\n\x0bReconfigure\x12\x18.etcd.ReconfigureRequest\x1a\x19.etcd.ReconfigureResponse\x12\x39\n\x08\x44oBackup\x12\x15.etcd.DoBackupRequest\x1a\x16.etcd.DoBackupResponse\x12<\n\tDoRestore\x12\x16.etcd.DoRestoreRequest\x1a\x17.etcd.DoRestoreResponse\x12\x39\n\x08StopEtcd\x12\x15.etcd.StopEtcdRequest\x1a\x16.etcd.StopEtcdResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'etcdmanager.peering.proto.manager_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PHASE']._serialized_start=2037
-  _globals['_PHASE']._serialized_end=2160
+  _globals['_PHASE']._serialized_start=2056
+  _globals['_PHASE']._serialized_end=2179
   _globals['_CLUSTERSPEC']._serialized_start=49
   _globals['_CLUSTERSPEC']._serialized_end=106
   _globals['_COMMAND']._serialized_start=108
@@ -46,41 +46,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ETCDCLUSTER']._serialized_start=489
   _globals['_ETCDCLUSTER']._serialized_end=610
   _globals['_ETCDSTATE']._serialized_start=613
-  _globals['_ETCDSTATE']._serialized_end=766
-  _globals['_GETINFOREQUEST']._serialized_start=768
-  _globals['_GETINFOREQUEST']._serialized_end=784
-  _globals['_GETINFORESPONSE']._serialized_start=787
-  _globals['_GETINFORESPONSE']._serialized_end=945
-  _globals['_UPDATEENDPOINTSREQUEST']._serialized_start=947
-  _globals['_UPDATEENDPOINTSREQUEST']._serialized_end=1008
-  _globals['_MEMBERMAP']._serialized_start=1010
-  _globals['_MEMBERMAP']._serialized_end=1059
-  _globals['_MEMBERMAPINFO']._serialized_start=1061
-  _globals['_MEMBERMAPINFO']._serialized_end=1122
-  _globals['_UPDATEENDPOINTSRESPONSE']._serialized_start=1124
-  _globals['_UPDATEENDPOINTSRESPONSE']._serialized_end=1149
-  _globals['_BACKUPINFO']._serialized_start=1151
-  _globals['_BACKUPINFO']._serialized_end=1245
-  _globals['_DOBACKUPREQUEST']._serialized_start=1248
-  _globals['_DOBACKUPREQUEST']._serialized_end=1387
-  _globals['_DOBACKUPRESPONSE']._serialized_start=1389
-  _globals['_DOBACKUPRESPONSE']._serialized_end=1421
-  _globals['_DORESTOREREQUEST']._serialized_start=1423
-  _globals['_DORESTOREREQUEST']._serialized_end=1522
-  _globals['_DORESTORERESPONSE']._serialized_start=1524
-  _globals['_DORESTORERESPONSE']._serialized_end=1543
-  _globals['_STOPETCDREQUEST']._serialized_start=1545
-  _globals['_STOPETCDREQUEST']._serialized_end=1605
-  _globals['_STOPETCDRESPONSE']._serialized_start=1607
-  _globals['_STOPETCDRESPONSE']._serialized_end=1625
-  _globals['_JOINCLUSTERREQUEST']._serialized_start=1628
-  _globals['_JOINCLUSTERREQUEST']._serialized_end=1850
-  _globals['_JOINCLUSTERRESPONSE']._serialized_start=1852
-  _globals['_JOINCLUSTERRESPONSE']._serialized_end=1873
-  _globals['_RECONFIGUREREQUEST']._serialized_start=1876
-  _globals['_RECONFIGUREREQUEST']._serialized_end=2012
-  _globals['_RECONFIGURERESPONSE']._serialized_start=2014
-  _globals['_RECONFIGURERESPONSE']._serialized_end=2035
-  _globals['_ETCDMANAGERSERVICE']._serialized_start=2163
-  _globals['_ETCDMANAGERSERVICE']._serialized_end=2635
+  _globals['_ETCDSTATE']._serialized_end=785
+  _globals['_GETINFOREQUEST']._serialized_start=787
+  _globals['_GETINFOREQUEST']._serialized_end=803
+  _globals['_GETINFORESPONSE']._serialized_start=806
+  _globals['_GETINFORESPONSE']._serialized_end=964
+  _globals['_UPDATEENDPOINTSREQUEST']._serialized_start=966
+  _globals['_UPDATEENDPOINTSREQUEST']._serialized_end=1027
+  _globals['_MEMBERMAP']._serialized_start=1029
+  _globals['_MEMBERMAP']._serialized_end=1078
+  _globals['_MEMBERMAPINFO']._serialized_start=1080
+  _globals['_MEMBERMAPINFO']._serialized_end=1141
+  _globals['_UPDATEENDPOINTSRESPONSE']._serialized_start=1143
+  _globals['_UPDATEENDPOINTSRESPONSE']._serialized_end=1168
+  _globals['_BACKUPINFO']._serialized_start=1170
+  _globals['_BACKUPINFO']._serialized_end=1264
+  _globals['_DOBACKUPREQUEST']._serialized_start=1267
+  _globals['_DOBACKUPREQUEST']._serialized_end=1406
+  _globals['_DOBACKUPRESPONSE']._serialized_start=1408
+  _globals['_DOBACKUPRESPONSE']._serialized_end=1440
+  _globals['_DORESTOREREQUEST']._serialized_start=1442
+  _globals['_DORESTOREREQUEST']._serialized_end=1541
+  _globals['_DORESTORERESPONSE']._serialized_start=1543
+  _globals['_DORESTORERESPONSE']._serialized_end=1562
+  _globals['_STOPETCDREQUEST']._serialized_start=1564
+  _globals['_STOPETCDREQUEST']._serialized_end=1624
+  _globals['_STOPETCDRESPONSE']._serialized_start=1626
+  _globals['_STOPETCDRESPONSE']._serialized_end=1644
+  _globals['_JOINCLUSTERREQUEST']._serialized_start=1647
+  _globals['_JOINCLUSTERREQUEST']._serialized_end=1869
+  _globals['_JOINCLUSTERRESPONSE']._serialized_start=1871
+  _globals['_JOINCLUSTERRESPONSE']._serialized_end=1892
+  _globals['_RECONFIGUREREQUEST']._serialized_start=1895
+  _globals['_RECONFIGUREREQUEST']._serialized_end=2031
+  _globals['_RECONFIGURERESPONSE']._serialized_start=2033
+  _globals['_RECONFIGURERESPONSE']._serialized_end=2054
+  _globals['_ETCDMANAGERSERVICE']._serialized_start=2182
+  _globals['_ETCDMANAGERSERVICE']._serialized_end=2654
 # @@protoc_insertion_point(module_scope)

@@ -79,20 +79,22 @@ class EtcdCluster(_message.Message):
     def __init__(self, desired_cluster_size: _Optional[int] = ..., cluster_token: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[EtcdNode, _Mapping]]] = ...) -> None: ...
 
 class EtcdState(_message.Message):
-    __slots__ = ("new_cluster", "cluster", "etcd_version", "quarantined", "joining", "archive_token")
+    __slots__ = ("new_cluster", "cluster", "etcd_version", "quarantined", "joining", "archive_token", "restored")
     NEW_CLUSTER_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     ETCD_VERSION_FIELD_NUMBER: _ClassVar[int]
     QUARANTINED_FIELD_NUMBER: _ClassVar[int]
     JOINING_FIELD_NUMBER: _ClassVar[int]
     ARCHIVE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    RESTORED_FIELD_NUMBER: _ClassVar[int]
     new_cluster: bool
     cluster: EtcdCluster
     etcd_version: str
     quarantined: bool
     joining: bool
     archive_token: str
-    def __init__(self, new_cluster: _Optional[bool] = ..., cluster: _Optional[_Union[EtcdCluster, _Mapping]] = ..., etcd_version: _Optional[str] = ..., quarantined: _Optional[bool] = ..., joining: _Optional[bool] = ..., archive_token: _Optional[str] = ...) -> None: ...
+    restored: bool
+    def __init__(self, new_cluster: _Optional[bool] = ..., cluster: _Optional[_Union[EtcdCluster, _Mapping]] = ..., etcd_version: _Optional[str] = ..., quarantined: _Optional[bool] = ..., joining: _Optional[bool] = ..., archive_token: _Optional[str] = ..., restored: _Optional[bool] = ...) -> None: ...
 
 class GetInfoRequest(_message.Message):
     __slots__ = ()

@@ -113,6 +113,11 @@ def test_the_hash_check_at_start_goes_by_the_name_of_the_version(version: str, n
     assert environment(settings(version=version))[name] == value
 
 
+def test_restored_data_is_not_compared_with_peers_that_start_too() -> None:
+    restored = replace(settings(), state=replace(settings().state, restored=True))
+    assert "ETCD_EXPERIMENTAL_INITIAL_CORRUPT_CHECK" not in environment(restored)
+
+
 def test_feature_gates_of_the_operator_are_kept() -> None:
     assert environment(settings(version="3.6.12"), ETCD_FEATURE_GATES="X=true")["ETCD_FEATURE_GATES"] == "InitialCorruptCheck=true,X=true"
     assert environment(settings(version="3.6.12"), ETCD_FEATURE_GATES="InitialCorruptCheck=false")["ETCD_FEATURE_GATES"].endswith("false")

@@ -83,10 +83,10 @@ class Model:
                 self.intent = None
             case steps.AdoptRestored():
                 assert self.intent is not None
-                self.stored = KeptState(EtcdState(cluster=self.intent.cluster, etcd_version="3.5.16", quarantined=True))
+                self.stored = KeptState(EtcdState(cluster=self.intent.cluster, etcd_version="3.5.16", quarantined=True, restored=True))
             case steps.MarkStarted():
                 assert isinstance(self.stored, KeptState)
-                self.stored = KeptState(replace(self.stored.state, new_cluster=False, joining=False))
+                self.stored = KeptState(replace(self.stored.state, new_cluster=False, joining=False, restored=False))
             case steps.ForgetArchive():
                 assert isinstance(self.stored, KeptState)
                 self.stored = KeptState(replace(self.stored.state, archive_token=""))
@@ -181,6 +181,7 @@ def test_a_commit_goes_on_from_wherever_a_crash_left_it(model: Model, crash_afte
     assert model.stored.state.cluster is not None
     assert model.stored.state.cluster.token == "N"
     assert model.stored.state.quarantined
+    assert not model.stored.state.restored
     assert model.process is not None
     assert model.process.token == "N"
     assert model.intent is None

@@ -30,6 +30,7 @@ states = st.builds(
     quarantined=st.booleans(),
     joining=st.booleans(),
     archive_token=texts,
+    restored=st.booleans(),
 )
 
 
