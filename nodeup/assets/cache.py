@@ -40,11 +40,14 @@ class AssetCache:
         self._sources = {source.urls[0]: source for source in sources}
         self._digest = digest
         self._transport = Transport() if transport is None else transport
-        self._local = Path(host.local_path(self._directory))
-        self._downloader = Downloader(self._local, transport=self._transport)
         self._lock = threading.Lock()
         self._members: dict[str, tuple[Member, ...]] = {}
         self._downloaded: list[Downloaded] = []
+
+    @property
+    def _local(self) -> Path:
+        """Where this process finds the cache."""
+        return Path(self._host.local_path(self._directory))
 
     @property
     def downloaded(self) -> tuple[Downloaded, ...]:
@@ -114,7 +117,7 @@ class AssetCache:
         return {path: f"{self._directory}/images/{file.relative_to(self._local / 'images')}" for path, file in taken.items()}
 
     def _fetch(self, urls: Sequence[str], sha256: str | None) -> None:
-        downloaded = self._downloader.fetch(cache_name(urls, sha256), urls, sha256)
+        downloaded = Downloader(self._local, transport=self._transport).fetch(cache_name(urls, sha256), urls, sha256)
         with self._lock:
             self._downloaded.append(downloaded)
 

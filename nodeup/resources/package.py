@@ -98,18 +98,13 @@ class AptSource:
         return f"/etc/apt/sources.list.d/{self.name}.list"
 
     def read(self, host: Host, context: RunContext) -> AptSource | None:
-        """Return it if the key is there and the list says just this."""
+        """Return it if the key is there and the list says just this, trusting this key alone."""
         try:
             listed = host.read(self.list_path).decode(errors="replace")
         except NotFoundError:
             return None
-        if host.stat(self.keyring_path) is None and host.stat(self._binary_keyring_path) is None:
-            return None
-        return (
-            self
-            if listed in {self._list_text(self.keyring_path), self._list_text(self._binary_keyring_path)}
-            else replace(self, sources=tuple(listed.splitlines()))
-        )
+        keyrings = [path for path in (self.keyring_path, self._binary_keyring_path) if host.stat(path) is not None]
+        return self if any(listed == self._list_text(path) for path in keyrings) else None
 
     def apply(self, host: Host, context: RunContext, actual: AptSource | None) -> None:
         """Fetch the key, install it for these sources only (signed-by), write the list and fetch its index.

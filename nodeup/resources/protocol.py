@@ -15,7 +15,6 @@ from agents.host.protocol import Host
 
 if TYPE_CHECKING:
     from agents.host.distribution import Distribution
-
     from agents.pki.keypair import Keypair
 
 #: Where nodeup keeps what it must remember between runs; mode 0700.
