@@ -156,7 +156,8 @@ def flags_of_document(text: str | bytes, *, where: str) -> tuple[dict[str, tuple
     for name, value in as_mapping(document.get("flags", {}), where=f"{where}: flags").items():
         if name not in _BY_NAME:
             raise SpecError(f"{where}: unknown flag {name!r}")
-        found[name] = tuple(_text(item) for item in value) if isinstance(value, list) else (_text(value),)
+        texts = tuple(_text(item) for item in value) if isinstance(value, list) else (_text(value),)
+        found[name] = (",".join(texts),) if _BY_NAME[name].kind in {Kind.LIST, Kind.SEEDS} else texts
     environment = as_mapping(document.get("env", {}), where=f"{where}: env")
     return found, {name: as_str(value, where=f"{where}: env.{name}") for name, value in environment.items()}
 

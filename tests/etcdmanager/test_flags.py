@@ -99,6 +99,12 @@ env: {ETCD_MANAGER_HOURLY_BACKUPS_RETENTION: 2d}
     assert read.hourly_retention == timedelta(days=2)
 
 
+def test_a_list_in_the_file_is_all_of_its_items() -> None:
+    read = config("--config=/c", files={"/c": "kind: EtcdManagerConfig\nflags: {binaries: [/a, /b], peers: [a=h, b=i]}\n"})
+    assert read.binaries == ("/a", "/b")
+    assert [seed.id for seed in read.seed_peers()] == ["a", "b"]
+
+
 def test_seeds_get_the_own_port_unless_they_name_one() -> None:
     read = config("--grpc-port=7", "--peers=a=127.0.0.1,b=[::1]:9,c=::2")
     assert [seed.endpoints[0] for seed in read.seed_peers()] == ["127.0.0.1:7", "[::1]:9", "[::2]:7"]
