@@ -44,7 +44,7 @@ property: $(VENV)  ## the property tests, with many more examples than `make tes
 
 ##@ Long suites
 .PHONY: conformance test-machines bench
-conformance: $(VENV)  ## every case of the corpus (NODE_AGENTS_CORPUS, default ../shared/conformance/corpus.tar.xz)
+conformance: $(VENV)  ## every case of the corpus (KOPS_CONFORMANCE_CORPUS, default ../shared/conformance/corpus.tar.xz)
 	$(PYTEST) -n $(WORKERS) tests/conformance
 
 test-machines: $(VENV) $(ETCD)  ## booted Debian machines with systemd and cloud-init; needs root

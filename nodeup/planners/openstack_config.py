@@ -43,9 +43,9 @@ def _load_balancer(section: Section, monitor: Section | None) -> Iterator[str]:
     yield f"floating-network-id={section.text('floatingNetworkID')}"
     yield f"lb-method={section.text('method')}"
     yield f"lb-provider={section.text('provider')}"
-    yield f"use-octavia={section.text('useOctavia')}"
-    yield f"manage-security-groups={section.text('manageSecurityGroups')}"
-    yield f"enable-ingress-hostname={section.text('enableIngressHostname')}"
+    yield f"use-octavia={section.text('useOctavia', 'false')}"
+    yield f"manage-security-groups={section.text('manageSecurityGroups', 'false')}"
+    yield f"enable-ingress-hostname={section.text('enableIngressHostname', 'false')}"
     yield f"ingress-hostname-suffix={section.text('ingressHostnameSuffix', 'nip.io')}"
     if monitor is not None:
         yield "create-monitor=yes"
@@ -64,11 +64,13 @@ def _block_storage(section: Section) -> Iterator[str]:
 
 
 def _networking(section: Section) -> Iterator[str]:
-    yield "[Networking]"
-    if section.has("ipv6SupportDisabled"):
-        yield f"ipv6-support-disabled={section.text('ipv6SupportDisabled')}"
-    yield from (f"public-network-name={name}" for name in section.texts("publicNetworkNames"))
-    yield from (f"internal-network-name={name}" for name in section.texts("internalNetworkNames"))
-    if section.text("addressSortOrder"):
-        yield f"address-sort-order={section.text('addressSortOrder')}"
-    yield ""
+    lines = [
+        *((f"ipv6-support-disabled={section.text('ipv6SupportDisabled')}",) if section.has("ipv6SupportDisabled") else ()),
+        *(f"public-network-name={name}" for name in section.texts("publicNetworkNames")),
+        *(f"internal-network-name={name}" for name in section.texts("internalNetworkNames")),
+        *((f"address-sort-order={section.text('addressSortOrder')}",) if section.text("addressSortOrder") else ()),
+    ]
+    if lines:
+        yield "[Networking]"
+        yield from lines
+        yield ""

@@ -37,9 +37,11 @@ PURE = (
     "etcdmanager/leader/view.py",
     "etcdmanager/quorum.py",
     "nodeup/engine/diff.py",
+    "nodeup/assets/catalog.py",
     "nodeup/engine/graph.py",
     "nodeup/planners/**",
     "nodeup/render/**",
+    "nodeup/spec/**",
     "protokube/volumes/phase.py",
     "protokube/volumes/view.py",
 )
