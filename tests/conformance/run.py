@@ -1,9 +1,10 @@
 """Compare plans with kops' tasks and print what differs.
 
-    python -m tests.conformance.run [CASE_GLOB] [--builder KubeletBuilder] [--lines 12] [--summary] [--keep-differences]
+    python -m tests.conformance.run [CASE_GLOB] [--builder KubeletBuilder] [--lines 12] [--summary] [--keep-differences] [--write DIR]
 
 CASE_GLOB matches case names ("cases/minimal-1.36/*"; "*" crosses "/"). With --builder only the tasks of that builder are
-compared, with our planner of the same name. --keep-differences shows intended differences too.
+compared, with our planner of the same name. --keep-differences shows intended differences too. --write also writes our
+dumps, as DIR/<case>/tasks.yaml, in the form of kops' goldens: the corpus' own compare.py takes them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from agents.documents import dump_yaml
 from agents.errors import AgentError
 from nodeup.assets.catalog import Catalog
 from nodeup.planners import context_of, planned
@@ -26,7 +29,7 @@ from nodeup.resources.content import FromAsset
 from nodeup.resources.kinds import AnyResource
 from tests.conformance.compare import Difference, Rule, compare, rules
 from tests.conformance.corpus import Case, cases
-from tests.conformance.dump import documents, key_of
+from tests.conformance.dump import Dumped, documents, key_of
 
 #: The builder name of goldens that show only a part of what KubeletBuilder makes.
 GOLDEN_SUBSET = "KubeletBuilder (golden subset)"
@@ -43,6 +46,8 @@ class Outcome:
     intended: tuple[tuple[Rule, Difference], ...]
     builders: dict[str, str]
     tasks: int
+    #: Our documents, by kops' keys.
+    actual: dict[str, Dumped]
 
 
 def compare_case(case: Case, *, builder: str = "", intended: tuple[Rule, ...] = ()) -> Outcome:
@@ -68,7 +73,7 @@ def compare_case(case: Case, *, builder: str = "", intended: tuple[Rule, ...] = 
         else:
             covered.append((rule, difference))
     builders = {key: made_by[keys[key]] for key in actual} | {key: task.builder for key, task in expected.items()}
-    return Outcome(case, tuple(left), tuple(covered), builders, len(expected))
+    return Outcome(case, tuple(left), tuple(covered), builders, len(expected), actual)
 
 
 def context_of_case(case: Case) -> PlanContext:
@@ -107,6 +112,12 @@ def _keys_by_id(pairs: tuple[tuple[str, AnyResource], ...]) -> dict[str, str]:
     return {key_of(resource): resource.id for _, resource in pairs if key_of(resource)}
 
 
+def _write(outcome: Outcome, directory: Path) -> None:
+    path = directory / outcome.case.name / "tasks.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("---\n".join(dump_yaml(outcome.actual[key].document) for key in sorted(outcome.actual)))
+
+
 def _lines(difference: Difference, limit: int) -> Iterator[str]:
     if not difference.field:
         yield f"  {difference.actual:8} {difference.key}"
@@ -129,18 +140,18 @@ def _split(value: object) -> list[str]:
     return value.splitlines() if isinstance(value, str) else [repr(item) for item in value] if isinstance(value, list) else [repr(value)]
 
 
-def main() -> int:  # noqa: C901 - a report is a list of small decisions
+def main() -> int:  # noqa: C901, PLR0912 - a report is a list of small decisions
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", nargs="?", default="*")
     parser.add_argument("--builder", default="")
     parser.add_argument("--lines", type=int, default=12)
     parser.add_argument("--summary", action="store_true")
     parser.add_argument("--keep-differences", action="store_true")
+    parser.add_argument("--write", type=Path, metavar="DIR")
     arguments = parser.parse_args()
     intended = () if arguments.keep_differences else rules()
     equal, total = collections.Counter[str](), collections.Counter[str]()
     by_builder, kinds = collections.Counter[str](), collections.Counter[str]()
-    used = set[int]()
     for case in cases():
         if not fnmatch.fnmatchcase(case.name, arguments.case):
             continue
@@ -156,7 +167,8 @@ def main() -> int:  # noqa: C901 - a report is a list of small decisions
         except Exception:  # noqa: BLE001 - a report of all cases is wanted, however many crash
             print(f"{case.name}: {traceback.format_exc(limit=-3)}")
             continue
-        used.update(id(rule) for rule, _ in outcome.intended)
+        if arguments.write:
+            _write(outcome, arguments.write)
         equal[group] += not outcome.differences
         for key in {difference.key for difference in outcome.differences}:
             by_builder[outcome.builders[key]] += 1
