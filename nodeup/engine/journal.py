@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 import threading
 import time
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ JOURNAL = f"{STATE_DIRECTORY}/journal"
 DIGESTS = f"{STATE_DIRECTORY}/digests.json"
 #: A file that changed this recently may change again within the same time stamp; its digest is not remembered (git's "racily clean").
 RACY_NS = 2_000_000_000
+
+
+#: Linux' own limit.
+MOST_SYMLINKS = 40
 
 
 class Journal:
@@ -87,8 +92,8 @@ class Digests:
         self._changed = False
 
     def digest(self, path: str) -> str:
-        """Return the digest of a file; NotFoundError where there is none. Symlinks are followed and not remembered."""
-        stat = self._host.stat(path)
+        """Return the digest of a file; NotFoundError where there is none. Symlinks are followed."""
+        path, stat = self._followed(path)
         if stat is None:
             raise NotFoundError(f"{path} does not exist")
         known = self._known.get(path)
@@ -97,11 +102,20 @@ class Digests:
         hasher = hashlib.sha256()
         for piece in self._host.read_chunks(path):
             hasher.update(piece)
-        if stat.target is None and time.time_ns() - stat.mtime_ns > RACY_NS:
+        if time.time_ns() - stat.mtime_ns > RACY_NS:
             with self._lock:
                 self._known[path] = _Known(stat.size_bytes, stat.mtime_ns, stat.inode, hasher.hexdigest())
                 self._changed = True
         return hasher.hexdigest()
+
+    def _followed(self, path: str) -> tuple[str, FileStat | None]:
+        stat = self._host.stat(path)
+        for _ in range(MOST_SYMLINKS):
+            if stat is None or stat.target is None:
+                break
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(path), stat.target))
+            stat = self._host.stat(path)
+        return path, stat
 
     def save(self) -> None:
         """Write what was learned; the next run starts with it."""

@@ -24,7 +24,9 @@ QUERY_DEADLINE = timedelta(seconds=20)
 
 #: The one whose value tells that a oneshot ran since boot.
 _STARTED = "ExecMainStartTimestampMonotonic"
-_PROPERTIES = (_STARTED, "LoadState", "ActiveState", "SubState", "Result", "Type", "UnitFileState", "NeedDaemonReload")
+#: Whether a start was skipped because a Condition…= of the unit did not hold, and when that was looked at.
+_CONDITION = ("ConditionResult", "ConditionTimestampMonotonic")
+_PROPERTIES = (_STARTED, "LoadState", "ActiveState", "SubState", "Result", "Type", "UnitFileState", "NeedDaemonReload", *_CONDITION)
 #: States of an enabled unit file, or of one that cannot be enabled because it has no [Install] section.
 _ENABLED = frozenset({"enabled", "enabled-runtime", "static", "alias", "indirect", "generated", "linked"})
 _SUFFIXES = ("service", "socket", "timer", "mount", "path", "slice", "target", "device", "swap", "scope", "automount")
@@ -144,15 +146,13 @@ class Unit:
         return digests
 
     def _staleness(self, host: Host, context: RunContext, shown: Mapping[str, str]) -> str:
-        """Return why it runs with old inputs, or ""; a unit that we never started counts as current.
-
-        A unit without a stamp was started by its package or at boot; its definition is compared as a field of its own.
-        """
+        """Return why it runs with old inputs, or ""; a unit that its package started, and of which we know no inputs, is current."""
         ran_once = shown.get("Type") == "oneshot" and shown.get("ActiveState") != "active"
         kind = "was run" if ran_once else "was started"
         stamp = _text(host, f"{STAMPS}/{self.full_name}.json")
         if stamp is None:
-            return "" if self.definition is None else f"it is not known with which inputs it {kind}"
+            ours = self.definition is not None or bool(self.restart_on)
+            return f"it is not known with which inputs it {kind}" if ours else ""
         try:
             then = json.loads(stamp)["inputs"]
         except (ValueError, KeyError, TypeError):
@@ -177,11 +177,20 @@ def _paths_in(definition: str) -> set[str]:
 
 
 def _is_running(shown: Mapping[str, str]) -> bool:
-    """Whether a unit is up; a oneshot without RemainAfterExit is when it ran well since boot."""
-    if shown.get("ActiveState") in {"active", "reloading"}:
+    """Whether a unit is up, or as far up as starting it can bring it.
+
+    A oneshot without RemainAfterExit is when it ran well since boot. A unit whose condition did not hold when it was started
+    is: whoever makes the condition true starts it then (protokube does, once an etcd volume is mounted).
+    """
+    if shown.get("ActiveState") in {"active", "reloading"} or _awaits_condition(shown):
         return True
     ran = shown.get(_STARTED, "0") not in {"0", ""}
     return shown.get("Type") == "oneshot" and shown.get("ActiveState") == "inactive" and shown.get("Result") == "success" and ran
+
+
+def _awaits_condition(shown: Mapping[str, str]) -> bool:
+    looked = shown.get("ConditionTimestampMonotonic", "0") not in {"0", ""}
+    return shown.get("ActiveState") == "inactive" and shown.get("ConditionResult") == "no" and looked
 
 
 def _is_enabled(shown: Mapping[str, str]) -> bool:

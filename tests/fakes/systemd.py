@@ -19,6 +19,9 @@ class FakeUnit:
     #: How it ends when it is started: "active", "failed", or "inactive" for a oneshot that ran well.
     becomes: str = "active"
     kind: str = "simple"
+    #: Whether the unit's conditions hold; where they do not, a start does nothing and counts as good.
+    condition: bool = True
+    tried: int = 0
 
 
 @dataclass(slots=True)
@@ -61,6 +64,9 @@ class FakeSystemd:
 
     def _start(self, argv: tuple[str, ...], name: str) -> CommandResult:
         unit = self.unit(name)
+        unit.tried += 1
+        if not unit.condition:
+            return _result(argv)
         unit.started += 1
         unit.active = unit.becomes
         failed = unit.becomes == "failed"
@@ -74,6 +80,7 @@ class FakeSystemd:
             f"LoadState=loaded\nActiveState={unit.active}\nSubState=x\nType={unit.kind}\nNeedDaemonReload=no\n"
             f"Result={'exit-code' if unit.active == 'failed' else 'success'}\n"
             f"UnitFileState={'enabled' if unit.enabled else 'disabled'}\nExecMainStartTimestampMonotonic={unit.started * 1000}\n"
+            f"ConditionResult={'yes' if unit.condition and unit.tried else 'no'}\nConditionTimestampMonotonic={unit.tried * 1000}\n"
         )
 
 

@@ -203,3 +203,27 @@ def test_below_a_directory_a_unit_is_a_file_that_does_not_run(tmp_path: Path) ->
 )
 def test_inputs_are_read_from_the_unit_file(line: str, paths: set[str]) -> None:
     assert set(Unit(name="a.service").inputs(f"[Service]\n{line}\n", "/u")) == {"/u", *paths}
+
+
+MANAGER = Unit(name="etcd-manager@main.service", enabled=True, running=True, restart_on=("/etc/node-agents/etcd-manager-main.yaml",))
+
+
+def test_a_unit_whose_condition_does_not_hold_yet_is_left_to_whoever_makes_it_hold(host: FakeHost, systemd: FakeSystemd) -> None:
+    host.write("/etc/node-agents/etcd-manager-main.yaml", b"flags: {}\n")
+    systemd.units[MANAGER.name] = FakeUnit(condition=False)
+
+    assert converged(MANAGER, host) == ""
+    assert converged(MANAGER, host) == ""
+
+    assert systemd.verbs() == ["enable etcd-manager@main.service", "restart etcd-manager@main.service"]
+
+
+def test_an_instance_of_a_template_is_restarted_when_its_configuration_changes(host: FakeHost, systemd: FakeSystemd) -> None:
+    host.write("/etc/node-agents/etcd-manager-main.yaml", b"flags: {}\n")
+    systemd.units[MANAGER.name] = FakeUnit()
+    converged(MANAGER, host)
+    host.write("/etc/node-agents/etcd-manager-main.yaml", b"flags: {x: y}\n")
+
+    assert converged(MANAGER, host) == ""
+
+    assert systemd.unit(MANAGER.name).started == 2
