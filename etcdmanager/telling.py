@@ -31,8 +31,10 @@ log = logging.getLogger(__name__)
 
 #: How often the status file is written at least; a reader takes an older one for a manager that is stuck.
 WRITE_EVERY = timedelta(seconds=10)
-#: How soon a change of what is done or waited for shows.
-LOOK_EVERY = timedelta(seconds=2)
+#: How soon a change of what is done or waited for shows; looking at the news costs nothing.
+LOOK_EVERY = timedelta(seconds=1)
+#: How often our own member is described anew while nothing changes; that asks the disk and etcd.
+DESCRIBE_EVERY = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +60,14 @@ class Teller:
 
     async def run(self) -> None:
         """Keep the picture, the file and the line up to date, until cancelled."""
-        written = datetime.min.replace(tzinfo=UTC)
+        written = described = datetime.min.replace(tzinfo=UTC)
         shown = ""
+        member: Description | None = None
         while True:
-            picture = self._picture = await self._look()
+            now = self._clock.now()
+            if member is None or now - described >= DESCRIBE_EVERY or self._has_news():
+                member, described = await self._describe(), now
+            picture = self._picture = self._look(member)
             status = status_of(picture)
             summary = f"{status.state} {status.message} {[w.reason for w in status.waiting]}"
             if summary != shown or picture.now - written >= WRITE_EVERY:
@@ -88,12 +94,18 @@ class Teller:
         with Endpoint(handlers, port=port):
             yield
 
-    async def _look(self) -> Picture:
+    def _has_news(self) -> bool:
+        """Return whether the leader decided otherwise than in the last picture; then our member may have changed too."""
+        before = self._picture.news.decision if self._picture is not None else None
+        decision = self._sources.leader.news.decision
+        return (decision.action if decision else None) != (before.action if before else None)
+
+    def _look(self, member: Description | None) -> Picture:
         lock, leader = self._sources.lock, self._sources.leader
         return Picture(
             agent=agent_name(self._config.cluster_name),
             now=self._clock.now(),
-            member=await self._describe(),
+            member=member,
             sights=self._sources.gossip.sights(),
             lock=lock.seen,
             leads=lock.lease is not None,

@@ -32,7 +32,7 @@ from etcdmanager.spec import host_name
 log = logging.getLogger(__name__)
 
 #: Between two looks when all is well. Each costs a listing of the control store.
-AT_REST = timedelta(seconds=3)
+AT_REST = timedelta(seconds=2)
 #: While something is awaited that takes a second or two: an etcd that starts, a peer that joins.
 WAITING = timedelta(milliseconds=500)
 #: After an action, so that what it changed can show.
@@ -41,6 +41,8 @@ AFTER_ACTION = timedelta(milliseconds=100)
 FOLLOWING = timedelta(milliseconds=500)
 
 NOTIFY_WITHIN = timedelta(seconds=3)
+#: How often leadership is asserted while nothing is done; before anything is done it always is.
+ASSERT_EVERY = timedelta(seconds=10)
 #: How often the members' addresses are told again although nothing changed: a peer's hosts file may have been replaced.
 ENDPOINTS_EVERY = timedelta(minutes=1)
 
@@ -92,8 +94,8 @@ class _Term:
     token: str
     authority: LeaderAuthority
     memory: Memory = field(default_factory=Memory)
-    #: Peers that accepted this leadership, by the endpoints that they had then.
-    accepted: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    #: When all peers that answered last accepted this leadership.
+    asserted_at: datetime | None = None
     told_endpoints: tuple[m.MemberMapEntry, ...] = ()
     told_at: datetime | None = None
 
@@ -138,7 +140,9 @@ class LeaderLoop:
         if self._term is None or self._term.lease.epoch != lease.epoch:
             self._term = self._new_term(lease)
         try:
-            await self._assert_leadership(self._term)
+            asserted = self._term.asserted_at
+            if asserted is None or self._now() - asserted >= ASSERT_EVERY:
+                await self._assert_leadership(self._term)
             view = await self._observer.observe(self._term.memory, epoch=lease.epoch, now=self._now())
         except AgentError as error:
             self._tell_error(lease, error)
@@ -162,6 +166,7 @@ class LeaderLoop:
         if isinstance(decision.action, a.Wait):
             return WAITING if decision.phase != "running" else AT_REST / 3
         try:
+            await self._assert_leadership(term)
             await self._executor.execute(Order(action=decision.action, view=view, authority=term.authority, memory=term.memory))
         except AgentError as error:
             trouble = term.memory.failed(decision.rule, error, self._now())
@@ -190,6 +195,7 @@ class LeaderLoop:
             raise TransientError(
                 f"our leadership bid was not accepted by peer {peer}: {answer.refusal or 'it gave no reason'}", code="leadership-refused"
             )
+        term.asserted_at = self._now()
 
     async def _notify(self, peer: str, view: m.View) -> m.LeadershipAnswer | None:
         """Return a peer's answer; None where it does not answer: then it is absent, and its etcd is not ours to change."""

@@ -13,7 +13,7 @@ from etcdmanager.leadership.lock import LeaderLock
 log = logging.getLogger(__name__)
 
 #: How often a manager that does not lead looks at the lock: a released one is taken that soon. One small read each.
-WATCH_EVERY = timedelta(seconds=2)
+WATCH_EVERY = timedelta(seconds=3)
 
 
 async def keep_lock(lock: LeaderLock) -> None:
