@@ -19,11 +19,13 @@ from agents.errors import NotFoundError, SpecError
 from agents.host.distribution import parse_os_release
 from agents.host.protocol import Host
 from nodeup.assets.cache import architecture
+from nodeup.bootstrap.azure import resource_id
 from nodeup.facts import (
     MOUNT_POINTS_ASKED_FOR,
     PATHS_ASKED_FOR,
     Account,
     AwsFacts,
+    AzureFacts,
     CloudFacts,
     Facts,
     GceFacts,
@@ -88,7 +90,7 @@ def remembered_network(host: Host, cloud: str) -> NetworkFacts:
 
 def network_facts_text(facts: NetworkFacts) -> str:
     """Return the facts as JSON, the form of --facts FILE."""
-    kind = {AwsFacts: "aws", GceFacts: "gce"}.get(type(facts.cloud), "other")
+    kind = {AwsFacts: "aws", AzureFacts: "azure", GceFacts: "gce"}.get(type(facts.cloud), "other")
     return json.dumps({"hostnameAddresses": list(facts.hostname_addresses), kind: asdict(facts.cloud)}, indent=1) + "\n"
 
 
@@ -100,7 +102,7 @@ def parse_network_facts(text: str, *, where: str) -> NetworkFacts:
     addresses = tuple(
         as_str(item, where=f"{where}: hostnameAddresses") for item in as_list(document.get("hostnameAddresses", []), where=where)
     )
-    for kind, cloud_type in (("aws", AwsFacts), ("gce", GceFacts), ("other", OtherCloudFacts)):
+    for kind, cloud_type in (("aws", AwsFacts), ("azure", AzureFacts), ("gce", GceFacts), ("other", OtherCloudFacts)):
         if kind in document:
             given = as_mapping(document[kind], where=f"{where}: {kind}")
             known = {field.name for field in fields(cloud_type)}
@@ -134,8 +136,30 @@ def _cloud_facts(cloud: str, metadata: Metadata) -> CloudFacts:
                 instance_name=metadata.get("instance/name") or "",
                 hostname=metadata.get("instance/hostname") or "",
             )
+        case "azure":
+            return AzureFacts(resource_id=resource_id(metadata))
+        case "digitalocean":
+            return OtherCloudFacts(private_ipv4=metadata.get("interfaces/private/0/ipv4/address") or "")
+        case "hetzner":
+            return OtherCloudFacts(private_ipv4=_hetzner_private_address(metadata.get("private-networks") or ""))
+        case "linode":
+            return OtherCloudFacts(label=metadata.get("label") or "")
+        case "openstack":
+            return OtherCloudFacts(private_ipv4=metadata.get("meta-data/local-ipv4") or "")
         case _:
             return OtherCloudFacts()
+
+
+def _hetzner_private_address(text: str) -> str:
+    """Return the address of interface 1 in Hetzner's list of private networks, which is YAML; "" where there is none."""
+    from agents.documents import as_list, as_mapping, load_yaml
+
+    where = "metadata service: private-networks"
+    for entry in as_list(load_yaml(text, where=where) or [], where=where):
+        network = as_mapping(entry, where=where)
+        if network.get("interface_num") == 1:
+            return str(network.get("ip", ""))
+    return ""
 
 
 def _aws_facts(metadata: Metadata) -> AwsFacts:

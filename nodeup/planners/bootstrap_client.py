@@ -7,16 +7,10 @@ from collections.abc import Iterator
 from nodeup.planners.context import PlanContext
 from nodeup.resources.certificate import BootstrapCertificates
 from nodeup.resources.kinds import AnyResource
-from nodeup.spec.boot import CloudProvider
 from nodeup.spec.node import CLUSTER_CA
 
 #: kops-controller's port.
 _PORT = 3988
-
-#: Clouds whose identity documents prove too little: kops-controller calls the node back.
-_CHALLENGE_CLOUDS = frozenset(
-    {CloudProvider.AZURE, CloudProvider.DIGITALOCEAN, CloudProvider.HETZNER, CloudProvider.LINODE, CloudProvider.SCALEWAY}
-)
 
 _CILIUM_ETCD_CA = "etcd-clients-ca-cilium"
 
@@ -33,7 +27,8 @@ def plan_bootstrap_client(context: PlanContext) -> Iterator[AnyResource]:
         base_url=f"https://{context.internal_name('kops-controller')}:{_PORT}/",
         ca=context.spec.ca_bundle(CLUSTER_CA),
         cluster_name=context.cluster_name,
-        use_challenge_callback=context.cloud in _CHALLENGE_CLOUDS,
+        use_challenge_callback=context.cloud.has_callback,
+        node_name=context.node_name,
     )
 
 

@@ -23,6 +23,16 @@ class CloudProvider(Enum):
     LINODE = "linode"
     METAL = "metal"
 
+    @property
+    def has_callback(self) -> bool:
+        """Whether its identity documents prove too little, so that kops-controller calls the node back."""
+        return self in _CALLED_BACK
+
+
+_CALLED_BACK = frozenset(
+    {CloudProvider.AZURE, CloudProvider.DIGITALOCEAN, CloudProvider.HETZNER, CloudProvider.LINODE, CloudProvider.SCALEWAY}
+)
+
 
 class Role(Enum):
     """The roles of instance groups that nodeup knows; kops has more in its API, of which no node exists."""
