@@ -105,11 +105,11 @@ def result_lines(result: Result) -> Iterator[str]:
 
 
 def result_summary(result: Result) -> str:
-    """Return one line with counts and the time."""
+    """Return one line with counts and the time; it begins with "0 changes" where nothing had to be done."""
     counts = Counter(outcome.status for outcome in result.outcomes)
-    return (
-        f"{', '.join(f'{counts[status]} {status.value}' for status in Status if counts[status])} in {result.duration.total_seconds():.1f} s"
-    )
+    changes = f"{counts[Status.CHANGED]} change{'' if counts[Status.CHANGED] == 1 else 's'}"
+    others = [f"{counts[status]} {status.value}" for status in Status if counts[status] and status is not Status.CHANGED]
+    return f"{', '.join([changes, *others])} in {result.duration.total_seconds():.1f} s"
 
 
 def result_document(result: Result) -> dict[str, object]:
