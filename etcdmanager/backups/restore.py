@@ -1,6 +1,6 @@
 """Preparing a restore on one member: a verified backup becomes a data directory that lies ready. Nothing that serves is touched.
 
-    download + verify --> a file beside `incoming` --> etcdutl snapshot restore --> incoming --> counted again --> durable
+    download + verify --> a file beside `incoming` --> etcdutl snapshot restore --> looked at --> durable --> `incoming`
 
 `incoming` appears complete or not at all (it is renamed into place last), so that whoever finds it may use it. The swap
 itself is the member's work.
@@ -22,7 +22,7 @@ from pathlib import Path
 from agents.errors import DeadlineError, RefusedError, SpecError, TransientError, VerificationError
 from agents.host.command import clean_environment
 from agents.versions import Version
-from etcdmanager.backups.bolt import Contents, read_contents
+from etcdmanager.backups.bolt import Summary, read_summary
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.backups.tool import RestoreArguments, RestoreTool, choose_tool, command_line
 from etcdmanager.backups.verify import Verified, probable_db_size, require_room, unpack
@@ -91,7 +91,7 @@ async def prepare(
             verified = await asyncio.to_thread(_fetch, order, backups, work, stop, report or _silent)
             tool = choose_tool(binaries, run_as=version, written_by=Version.parse(verified.server_version))
             await _run_tool(tool, order, work, verified, report or _silent)
-            contents = await asyncio.to_thread(_finish, order, work, verified, tool)
+            restored = await asyncio.to_thread(_finish, order, work, verified, tool)
     except TimeoutError as error:
         raise DeadlineError(f"preparing the restore of {order.backup} took longer than {deadline}", code="restore-deadline") from error
     finally:
@@ -99,10 +99,10 @@ async def prepare(
         await asyncio.shield(asyncio.to_thread(shutil.rmtree, work, ignore_errors=True))
     bumped = bool(order.bump_revision) and tool.can_bump
     return PreparedRestore(
-        revision=contents.revision,
-        keys=contents.keys,
-        leases=contents.leases,
-        db_size_bytes=contents.size_bytes,
+        revision=restored.revision,
+        keys=verified.contents.keys,
+        leases=restored.leases,
+        db_size_bytes=restored.size_bytes,
         revision_bumped=bumped,
         marked_compacted=bumped,
         tool=str(tool),
@@ -124,7 +124,7 @@ def _fetch(order: RestoreOrder, backups: BackupStore, work: Path, stop: threadin
     size = probable_db_size(listed, backups.manifest(order.backup))
     require_room(work, int(size * _ROOM_FACTOR) + _WAL_BYTES)
     with (work / "snapshot.db").open("w+b") as file:
-        return unpack(backups, order.backup, file, room=work, report=say)
+        return unpack(backups, order.backup, file, room=work, report=say, reopen=False)
 
 
 async def _run_tool(tool: RestoreTool, order: RestoreOrder, work: Path, verified: Verified, report: Report) -> None:
@@ -162,27 +162,27 @@ async def _run_tool(tool: RestoreTool, order: RestoreOrder, work: Path, verified
     report(Progress(stage="restore", done_bytes=total, total_bytes=total))
 
 
-def _finish(order: RestoreOrder, work: Path, verified: Verified, tool: RestoreTool) -> Contents:
-    """Count what was restored, make it durable and put it into its place."""
+def _finish(order: RestoreOrder, work: Path, verified: Verified, tool: RestoreTool) -> Summary:
+    """Look at what was restored, make it durable and put it into its place."""
     data = work / "data"
     with (data / "member/snap/db").open("rb") as file:
-        contents = read_contents(file)
+        restored = read_summary(file)
         os.fsync(file.fileno())
     wanted = verified.contents
     raised = order.bump_revision if tool.can_bump else 0
     # An empty database has written no revision yet (etcd counts from 1), so the tool raises from 0.
-    written = wanted.revision if wanted.versions else 0
-    if (contents.keys, contents.leases) != (wanted.keys, wanted.leases) or contents.revision < written + raised:
+    written = wanted.revision if wanted.revision > 1 else 0
+    if restored.leases != wanted.leases or restored.revision < written + raised:
         raise VerificationError(
-            f"{tool} restored {contents.keys} keys and {contents.leases} leases at revision {contents.revision}; "
-            f"the backup has {wanted.keys} and {wanted.leases} at {wanted.revision}, to be raised by {raised}",
+            f"{tool} restored {restored.leases} leases at revision {restored.revision}; "
+            f"the backup has {wanted.leases} at {wanted.revision}, to be raised by {raised}",
             code="restore-differs",
         )
     for directory, _, _ in os.walk(data):
         _fsync_directory(Path(directory))
     data.rename(order.incoming)
     _fsync_directory(order.incoming.parent)
-    return contents
+    return restored
 
 
 def _fsync_directory(path: Path) -> None:

@@ -21,7 +21,7 @@ from typing import IO
 
 from agents.errors import DeadlineError, RefusedError, TransientError, VerificationError
 from agents.host.command import clean_environment
-from etcdmanager.backups.bolt import Contents, read_contents
+from etcdmanager.backups.bolt import read_contents
 from etcdmanager.backups.compression import inflate
 from etcdmanager.backups.manifest import Check, Manifest
 from etcdmanager.backups.meta import BackupMeta
@@ -41,6 +41,17 @@ _ROOM_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Holdings:
+    """What a backup holds, by having been opened: now, or when the manifest with its SHA-256 was written."""
+
+    revision: int
+    compacted_revision: int
+    keys: int
+    leases: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
     """A backup that was read back whole, and what it holds."""
 
@@ -48,10 +59,9 @@ class Verified:
     meta: BackupMeta
     #: None for a backup that was not taken by us.
     manifest: Manifest | None
-    contents: Contents
+    contents: Holdings
     snapshot: SnapshotDigest
     gz_size_bytes: int
-    gz_sha256: str
 
     @property
     def server_version(self) -> str:
@@ -59,17 +69,20 @@ class Verified:
         return (self.manifest.server_version if self.manifest else "") or self.meta.etcd_version
 
 
-def verify_light(backups: BackupStore, name: str, *, scratch: Path, report: Report | None = None) -> Verified:
+def verify_light(backups: BackupStore, name: str, *, scratch: Path, report: Report | None = None, reopen: bool = True) -> Verified:
     """Read a backup back and prove it; VerificationError where it is damaged, NotFoundError where it does not exist.
+
+    With `reopen` the database is opened and counted in any case. Without, one whose SHA-256 is that of its manifest counts as
+    what was opened when the manifest was written: the same bytes, at a third of the time.
 
     `scratch` is a directory with room for the unpacked database; RefusedError S10 where it has none.
     """
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=scratch) as file:
-        return unpack(backups, name, file, room=scratch, report=report)
+        return unpack(backups, name, file, room=scratch, report=report, reopen=reopen)
 
 
-def unpack(backups: BackupStore, name: str, into: IO[bytes], *, room: Path, report: Report | None = None) -> Verified:
+def unpack(backups: BackupStore, name: str, into: IO[bytes], *, room: Path, report: Report | None = None, reopen: bool = True) -> Verified:
     """Write a backup's whole snapshot, trailer included, into a file while proving it; errors as of `verify_light`.
 
     `room` is the directory whose free space counts. `report` may raise: that is how a caller in another thread stops us.
@@ -89,7 +102,8 @@ def unpack(backups: BackupStore, name: str, into: IO[bytes], *, room: Path, repo
     snapshot = check.finish()
     if report is not None:
         report(Progress(stage="verify", done_bytes=snapshot.db_size_bytes, total_bytes=snapshot.db_size_bytes))
-    contents = read_contents(into, size_bytes=snapshot.db_size_bytes)
+    known = manifest if manifest is not None and manifest.verified and manifest.db_sha256 == snapshot.db_sha256 else None
+    contents = _from_manifest(known) if known is not None and not reopen else _opened(into, snapshot)
     verified = Verified(
         name=name,
         meta=meta,
@@ -97,10 +111,30 @@ def unpack(backups: BackupStore, name: str, into: IO[bytes], *, room: Path, repo
         contents=contents,
         snapshot=snapshot,
         gz_size_bytes=source.size_bytes,
-        gz_sha256=source.sha256(),
     )
-    _compare(verified)
+    _compare(verified, source.sha256())
     return verified
+
+
+def _opened(file: IO[bytes], snapshot: SnapshotDigest) -> Holdings:
+    contents = read_contents(file, size_bytes=snapshot.db_size_bytes)
+    return Holdings(
+        revision=contents.revision,
+        compacted_revision=contents.compacted_revision,
+        keys=contents.keys,
+        leases=contents.leases,
+        size_bytes=contents.size_bytes,
+    )
+
+
+def _from_manifest(manifest: Manifest) -> Holdings:
+    return Holdings(
+        revision=manifest.revision,
+        compacted_revision=manifest.compacted_revision,
+        keys=manifest.keys,
+        leases=manifest.leases,
+        size_bytes=manifest.db_size_bytes,
+    )
 
 
 def require_room(directory: Path, needed_bytes: int) -> None:
@@ -144,13 +178,13 @@ class _Hashed:
         return self._digest.hexdigest()
 
 
-def _compare(verified: Verified) -> None:
+def _compare(verified: Verified, gz_sha256: str) -> None:
     """Raise VerificationError where a backup is sound, but not the one that was taken."""
     manifest = verified.manifest
     if manifest is None:
         return
     pairs: list[tuple[str, object, object]] = [
-        ("SHA-256 of the file", manifest.gz_sha256, verified.gz_sha256),
+        ("SHA-256 of the file", manifest.gz_sha256, gz_sha256),
         ("SHA-256 of the database", manifest.db_sha256, verified.snapshot.db_sha256),
         ("revision", manifest.revision, verified.contents.revision),
         ("number of keys", manifest.keys, verified.contents.keys),

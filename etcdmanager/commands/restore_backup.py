@@ -96,7 +96,7 @@ def _make_plan(target: Target, control: ControlStore, wanted: str, arguments: ar
     backups = BackupStore(target.store)
     listed = backups.resolve(wanted)
     began = time.monotonic()
-    verified = verify_light(backups, listed.text, scratch=Path(arguments.scratch))
+    verified = verify_light(backups, listed.text, scratch=Path(arguments.scratch), reopen=False)
     proof_seconds = time.monotonic() - began
     now = datetime.now(UTC)
     record(backups, verified, kind="light", now=now, by=who())

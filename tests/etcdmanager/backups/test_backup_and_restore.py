@@ -96,7 +96,8 @@ def test_a_backup_is_what_etcds_own_tool_counts(etcd: RunningEtcd, backups: Back
     )
     status = json.loads(told.stdout)
     assert verified.contents.revision == status["revision"] == taken.revision
-    assert verified.contents.entries == status["totalKey"]
+    with (tmp_path / "snapshot.db").open("rb") as file:
+        assert read_contents(file, size_bytes=verified.snapshot.db_size_bytes).entries == status["totalKey"]
     assert verified.contents.keys == taken.keys == 1 + 1500 - 100
     assert verified.contents.leases == 1
     assert verified.contents.compacted_revision > 0
