@@ -170,6 +170,9 @@ def _units_after_other_units(step: Step, everything: _All) -> Iterator[str]:
         for earlier, later in UNIT_ORDER:
             if step.full_name.startswith(later):
                 yield from (name for name in everything.ids(Unit) if name.startswith(f"unit:{earlier}"))
+        if step.full_name.endswith(".service"):
+            # systemd knows what triggers a service once that is loaded; it decides whether the service may end.
+            yield f"unit:{step.full_name.removesuffix('.service')}.timer"
 
 
 def _kubelet_after_loaded_images(step: Step, everything: _All) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,6 +16,8 @@ from datetime import timedelta
 from agents.errors import NotFoundError, RefusedError, TransientError
 from agents.host.protocol import Host
 from nodeup.resources.protocol import STATE_DIRECTORY, RunContext
+
+log = logging.getLogger(__name__)
 
 #: Where the stamps of successful starts are.
 STAMPS = f"{STATE_DIRECTORY}/units"
@@ -26,7 +29,18 @@ QUERY_DEADLINE = timedelta(seconds=20)
 _STARTED = "ExecMainStartTimestampMonotonic"
 #: Whether a start was skipped because a Condition…= of the unit did not hold, and when that was looked at.
 _CONDITION = ("ConditionResult", "ConditionTimestampMonotonic")
-_PROPERTIES = (_STARTED, "LoadState", "ActiveState", "SubState", "Result", "Type", "UnitFileState", "NeedDaemonReload", *_CONDITION)
+_PROPERTIES = (
+    _STARTED,
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "Result",
+    "Type",
+    "UnitFileState",
+    "NeedDaemonReload",
+    "TriggeredBy",
+    *_CONDITION,
+)
 #: States of an enabled unit file, or of one that cannot be enabled because it has no [Install] section.
 _ENABLED = frozenset({"enabled", "enabled-runtime", "static", "alias", "indirect", "generated", "linked"})
 _SUFFIXES = ("service", "socket", "timer", "mount", "path", "slice", "target", "device", "swap", "scope", "automount")
@@ -76,12 +90,16 @@ class Unit:
     def read(self, host: Host, context: RunContext) -> Unit | None:
         """Return the unit as systemd sees it; None where there is no such unit.
 
-        On a host without commands (a directory), only the unit file is there to be seen, and it counts as neither enabled nor running.
+        A package's unit that was masked is returned as wanted: that was somebody's decision. On a host without commands
+        (a directory), only the unit file is there to be seen, and it counts as neither enabled nor running.
         """
         definition = _text(host, self.path(context))
         shown = _show(host, self.full_name)
         if definition is None and (shown is None or shown.get("LoadState") in {"not-found", "", None}):
             return None
+        if self.definition is None and (shown or {}).get("LoadState") == "masked":
+            log.warning("%s is masked: someone decided that it must not run here, so it is left alone", self.full_name)
+            return self
         running = _is_running(shown or {})
         managed_state = self.is_managed and self.running is not None
         return replace(
@@ -179,13 +197,14 @@ def _paths_in(definition: str) -> set[str]:
 def _is_running(shown: Mapping[str, str]) -> bool:
     """Whether a unit is up, or as far up as starting it can bring it.
 
-    A oneshot without RemainAfterExit is when it ran well since boot. A unit whose condition did not hold when it was started
-    is: whoever makes the condition true starts it then (protokube does, once an etcd volume is mounted).
+    A oneshot without RemainAfterExit is when it ran well since boot, and so is what a timer starts. A unit whose condition
+    did not hold when it was started is: whoever makes the condition true starts it then (protokube does, once an etcd volume is mounted).
     """
     if shown.get("ActiveState") in {"active", "reloading"} or _awaits_condition(shown):
         return True
     ran = shown.get(_STARTED, "0") not in {"0", ""}
-    return shown.get("Type") == "oneshot" and shown.get("ActiveState") == "inactive" and shown.get("Result") == "success" and ran
+    ends = shown.get("Type") == "oneshot" or ".timer" in shown.get("TriggeredBy", "")
+    return ends and shown.get("ActiveState") == "inactive" and shown.get("Result") == "success" and ran
 
 
 def _awaits_condition(shown: Mapping[str, str]) -> bool:
@@ -223,7 +242,7 @@ def _run_systemctl(host: Host, *arguments: str) -> str | None:
 def _systemctl(host: Host, *arguments: str) -> None:
     result = host.run(["systemctl", *arguments], timeout=START_DEADLINE)
     if not result.ok:
-        said = (result.stderr or result.stdout).strip()[-2000:]
+        said = " ".join((result.stderr or result.stdout).split())[-2000:]
         raise TransientError(
             f"`systemctl {' '.join(arguments)}` exited with {result.exit_code}: {said}",
             hint=f"journalctl -u {arguments[-1]} -n 50" if len(arguments) > 1 else "",

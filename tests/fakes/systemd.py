@@ -22,6 +22,8 @@ class FakeUnit:
     #: Whether the unit's conditions hold; where they do not, a start does nothing and counts as good.
     condition: bool = True
     tried: int = 0
+    masked: bool = False
+    triggered_by: str = ""
 
 
 @dataclass(slots=True)
@@ -77,7 +79,8 @@ class FakeSystemd:
             return "LoadState=not-found\nActiveState=inactive\n"
         unit = self.units[name]
         return (
-            f"LoadState=loaded\nActiveState={unit.active}\nSubState=x\nType={unit.kind}\nNeedDaemonReload=no\n"
+            f"LoadState={'masked' if unit.masked else 'loaded'}\nTriggeredBy={unit.triggered_by}\n"
+            f"ActiveState={unit.active}\nSubState=x\nType={unit.kind}\nNeedDaemonReload=no\n"
             f"Result={'exit-code' if unit.active == 'failed' else 'success'}\n"
             f"UnitFileState={'enabled' if unit.enabled else 'disabled'}\nExecMainStartTimestampMonotonic={unit.started * 1000}\n"
             f"ConditionResult={'yes' if unit.condition and unit.tried else 'no'}\nConditionTimestampMonotonic={unit.tried * 1000}\n"

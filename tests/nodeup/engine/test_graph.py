@@ -114,6 +114,12 @@ def test_etcd_manager_comes_after_protokube() -> None:
     assert [step.id for step in graph.steps] == ["unit:protokube.service", "unit:etcd-manager@main.service"]
 
 
+def test_a_service_comes_after_the_timer_that_starts_it() -> None:
+    graph = build_graph([Unit(name="logrotate.service", running=True), Unit(name="logrotate.timer", running=True)])
+
+    assert [step.id for step in graph.steps] == ["unit:logrotate.timer", "unit:logrotate.service"]
+
+
 def test_the_first_call_to_kops_controller_comes_after_etc_hosts() -> None:
     client = BootstrapCertificates(
         names=("kubelet",), keypair_ids=(), authenticator="aws", base_url="", ca=b"", cluster_name="c", use_challenge_callback=False

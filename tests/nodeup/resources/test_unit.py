@@ -227,3 +227,28 @@ def test_an_instance_of_a_template_is_restarted_when_its_configuration_changes(h
     assert converged(MANAGER, host) == ""
 
     assert systemd.unit(MANAGER.name).started == 2
+
+
+def test_a_packages_unit_that_was_masked_is_left_alone(host: FakeHost, systemd: FakeSystemd) -> None:
+    systemd.units["chrony.service"] = FakeUnit(masked=True)
+
+    assert converged(Unit(name="chrony", enabled=True, running=True), host) == ""
+
+    assert systemd.verbs() == []
+
+
+def test_what_a_timer_starts_may_end(host: FakeHost, systemd: FakeSystemd) -> None:
+    systemd.units["logrotate.service"] = FakeUnit(becomes="inactive", triggered_by="logrotate.timer")
+    unit = Unit(name="logrotate.service", definition="[Service]\nExecStart=/usr/sbin/logrotate\n", running=True)
+
+    assert converged(unit, host) == ""
+
+
+def test_a_service_that_ended_well_does_not_run(host: FakeHost, systemd: FakeSystemd) -> None:
+    converged(KUBELET, host)
+    systemd.unit("kubelet.service").active = "inactive"
+
+    actual = KUBELET.read(host, run_context(host))
+
+    assert actual is not None
+    assert actual.running is False
