@@ -34,7 +34,7 @@ ssh_genkeytypes: []
 apt: {preserve_sources_list: true}
 """
 MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer",
-          "dpkg-db-backup.timer", "systemd-networkd-wait-online.service", "unattended-upgrades.service", "chrony.service")  # fmt: skip
+          "dpkg-db-backup.timer", "systemd-networkd-wait-online.service", "unattended-upgrades.service")  # fmt: skip
 
 #: The kernel has these built in and no module files; without a list of built-ins, modprobe would call them missing.
 BUILT_IN = {
