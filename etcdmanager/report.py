@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agents.status import Status, Waiting
+from agents.status import API_VERSION, Status, Waiting
 from agents.timestamps import format_timestamp
 from etcdmanager.leader.actions import Remark, Wait, describe
 from etcdmanager.leader.loop import LeaderNews
@@ -54,6 +54,20 @@ def status_of(picture: Picture) -> Status:
         details=_details(picture),
         updated=picture.now,
     )
+
+
+def document_of(status: Status) -> dict[str, object]:
+    """Return the status as the document that GET /status and the control store's `_status.json` hold."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Status",
+        "agent": status.agent,
+        "state": status.state,
+        "message": status.message,
+        "updated": format_timestamp(status.updated) if status.updated is not None else None,
+        "waiting": [{"reason": w.reason, "since": format_timestamp(w.since), "hint": w.hint} for w in status.waiting],
+        "details": dict(status.details),
+    }
 
 
 def is_ready(picture: Picture) -> bool:

@@ -1,4 +1,6 @@
-"""Telling what a manager knows: its status file, systemd's one line, and /healthz /readyz /status /metrics on loopback.
+"""Telling what a manager knows: its status file, systemd's one line, /healthz /readyz /status /metrics on loopback.
+
+The leader also leaves its status in the control store, where Go ignores it, for `etcd-manager status` from anywhere.
 
 The picture is swapped whole once a second; whatever tells, tells from the last one.
 """
@@ -18,19 +20,23 @@ from agents.errors import AgentError
 from agents.host.protocol import Host
 from agents.metrics import Answer, Endpoint, Metrics
 from agents.status import Status, write_status
-from agents.timestamps import format_timestamp
+from agents.stores.protocol import Store
 from etcdmanager.leader.loop import LeaderLoop
 from etcdmanager.leadership.lock import LeaderLock
 from etcdmanager.member.handlers import MemberHandlers
 from etcdmanager.peering.gossip import Gossip
 from etcdmanager.peering.messages import Description
-from etcdmanager.report import Picture, agent_name, is_ready, status_of
+from etcdmanager.report import Picture, agent_name, document_of, is_ready, status_of
 from etcdmanager.spec import ManagerConfig
 
 log = logging.getLogger(__name__)
 
 #: How often the status file is written at least; a reader takes an older one for a manager that is stuck.
 WRITE_EVERY = timedelta(seconds=10)
+#: How often the leader writes to the control store: at least, and at most where things change.
+PUBLISH_EVERY = timedelta(seconds=60)
+PUBLISH_GAP = timedelta(seconds=3)
+STATUS_KEY = "_status.json"
 #: How soon a change of what is done or waited for shows; looking at the news costs nothing.
 LOOK_EVERY = timedelta(seconds=1)
 #: How often our own member is described anew while nothing changes; that asks the disk and etcd.
@@ -45,6 +51,8 @@ class Sources:
     gossip: Gossip
     lock: LeaderLock
     leader: LeaderLoop
+    #: `control/` of the backup store.
+    control: Store
 
 
 class Teller:
@@ -60,8 +68,8 @@ class Teller:
 
     async def run(self) -> None:
         """Keep the picture, the file and the line up to date, until cancelled."""
-        written = described = datetime.min.replace(tzinfo=UTC)
-        shown = ""
+        written = described = published = datetime.min.replace(tzinfo=UTC)
+        shown = told = ""
         member: Description | None = None
         while True:
             now = self._clock.now()
@@ -74,6 +82,9 @@ class Teller:
                 await asyncio.to_thread(self._write, status)
                 self._show(f"{status.state}: {status.message}")
                 shown, written = summary, picture.now
+            if picture.leads and picture.now - published >= (PUBLISH_GAP if summary != told else PUBLISH_EVERY):
+                await asyncio.to_thread(self._publish, status)
+                told, published = summary, picture.now
             await asyncio.sleep(LOOK_EVERY.total_seconds())
 
     @contextlib.contextmanager
@@ -126,6 +137,12 @@ class Teller:
         except AgentError as error:
             log.warning("the status file is not written: %s", error)
 
+    def _publish(self, status: Status) -> None:
+        try:
+            self._sources.control.write(STATUS_KEY, dump_json(document_of(status)).encode())
+        except AgentError as error:
+            log.debug("the status is not left in the control store: %s", error)
+
     def _readyz(self) -> Answer:
         picture = self._picture
         if picture is not None and is_ready(picture):
@@ -135,14 +152,7 @@ class Teller:
     def _status(self) -> Answer:
         if self._picture is None:
             return Answer(status=503, content=b"starting\n")
-        status = status_of(self._picture)
-        document = {
-            "agent": status.agent,
-            "state": status.state,
-            "message": status.message,
-            "waiting": [{"reason": w.reason, "since": format_timestamp(w.since), "hint": w.hint} for w in status.waiting],
-            "details": dict(status.details),
-        }
+        document = document_of(status_of(self._picture))
         return Answer(content=dump_json(document).encode(), content_type="application/json")
 
     def _define(self, metrics: Metrics) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib.metadata
 
 from etcdmanager.member.binaries import EtcdBinaries
@@ -119,6 +120,7 @@ def binaries_report(found: EtcdBinaries) -> BinariesReport:
     )
 
 
+@functools.cache
 def manager_version() -> str:
     """Return the version of this project, "" where it runs from a tree that was never installed."""
     try:

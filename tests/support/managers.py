@@ -29,6 +29,7 @@ from tests.support.etcd_binaries import CACHE, etcd_binaries
 from tests.support.members import free_ports, make_authorities
 
 CLUSTER = "etcd"
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("etcd-a", "etcd-b", "etcd-c", "etcd-d", "etcd-e")
 
 
@@ -100,8 +101,9 @@ class ManagerGroup:
         seeds = ",".join(f"{n}={self.address(n)}:{self.grpc_port}" for n in self.names)
         argv = [
             sys.executable,
-            "-c",
-            "import sys; from etcdmanager.commands.run import main; sys.exit(main(sys.argv[1:]))",
+            "-m",
+            "etcdmanager.cli",
+            "run",
             f"--cluster-name={CLUSTER}",
             f"--backup-store={self.store_url}",
             f"--data-dir={self.directory}/data/{name}",
@@ -121,7 +123,7 @@ class ManagerGroup:
         ]
         with (self.directory / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                argv, stdout=log, stderr=subprocess.STDOUT, env=dict(os.environ) | self.environment, start_new_session=True
+                argv, stdout=log, stderr=subprocess.STDOUT, env=dict(os.environ) | self.environment, cwd=ROOT, start_new_session=True
             )
         manager = ManagerProcess(name=name, address=address, directory=self.directory, process=process)
         self.managers[name] = manager

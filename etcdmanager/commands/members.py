@@ -1,0 +1,58 @@
+"""`etcd-manager members`: etcd's members and the managers beside them, as the leading manager last saw them."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+
+from agents.cli import common, common_options, emit, table
+from agents.exit_codes import ExitCode
+from agents.timestamps import format_timestamp
+from etcdmanager.commands.cluster_status import read_report
+from etcdmanager.commands.figures import count_text, size_text
+from etcdmanager.commands.target import target_of, target_options
+
+_HEADERS = ("NAME", "ID", "ROLE", "SERVES", "VERSION", "DB SIZE", "RAFT TERM", "RAFT INDEX", "REVISION", "ENDPOINT", "PROBLEM")
+_RIGHT = {"DB SIZE", "RAFT TERM", "RAFT INDEX", "REVISION"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the verb's arguments."""
+    parser.add_argument("etcd", nargs="?", default="main", metavar="ETCD", help="main (the default), events, cilium or leases")
+    target_options(parser)
+    common_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Show a table; exit code 2 where not every member serves, or nobody told lately."""
+    target = target_of(arguments, arguments.etcd)
+    report = read_report(target.store, target.etcd)
+    stale = report.is_stale(datetime.now(UTC))
+    raft_leader = report.cluster.get("raftLeader")
+    rows = []
+    for row in report.members:
+        figures = [row.get(key) for key in ("dbSizeBytes", "raftTerm", "raftIndex", "revision")]
+        size, term, index, revision = (value if isinstance(value, int) and row.get("serves") else None for value in figures)
+        urls = row.get("clientUrls")
+        quarantined = " (quarantined)" if row.get("quarantined") else ""
+        rows.append(
+            (
+                row.get("name"),
+                row.get("memberId") or None,
+                "leader" if row.get("name") == raft_leader else row.get("role") or None,
+                ("yes" if row.get("serves") else "no") + quarantined,
+                row.get("version") or None,
+                None if size is None else size_text(size),
+                term,
+                None if index is None else count_text(index),
+                None if revision is None else count_text(revision),
+                urls[0] if isinstance(urls, list) and urls else None,
+                row.get("problem") or "",
+            )
+        )
+    told = f"told by {report.told_by} at {format_timestamp(report.told_at)}" if report.told_at else report.message
+    text = f"Cluster {target.cluster} / {target.etcd}   {told}{' (STALE)' if stale else ''}\n{table(_HEADERS, rows, right=_RIGHT)}"
+    items = [dict(row) for row in report.members]
+    emit(common(arguments), "EtcdMemberList", {"cluster": target.cluster, "etcd": target.etcd, "stale": stale, "items": items}, text)
+    serving = sum(1 for row in report.members if row.get("serves"))
+    return ExitCode.OK if not stale and serving >= max(1, report.wanted) else ExitCode.FINDING

@@ -1,0 +1,134 @@
+"""`etcd-manager status`: how the etcd clusters of one Kubernetes cluster are, what is waited for, and what to do.
+
+It reads what the leading managers leave in their control stores; it asks no manager and changes nothing. Exit code 2 where
+something is not as it should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+
+from agents.cli import common, common_options, emit, table
+from agents.durations import format_age
+from agents.errors import NotFoundError
+from agents.exit_codes import ExitCode
+from agents.timestamps import format_timestamp, parse_timestamp
+from etcdmanager.commands.cluster_status import ClusterReport, read_report
+from etcdmanager.commands.figures import count_text, size_text
+from etcdmanager.commands.target import given, target_of, target_options
+from etcdmanager.spec import KOPS_CLUSTERS
+
+_HEADERS = ("CLUSTER", "HEALTH", "MEMBERS", "LEADER", "VERSION", "DB", "REVISION", "LAST BACKUP", "MANAGER")
+_RIGHT = {"MEMBERS", "DB", "REVISION"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the verb's arguments."""
+    parser.add_argument("etcd", nargs="?", default="", metavar="ETCD", help="main, events, cilium or leases (default: all that exist)")
+    target_options(parser)
+    common_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Show one line for each cluster, then what is wrong; exit code 2 where anything is."""
+    now = datetime.now(UTC)
+    cluster, reports = _reports(arguments)
+    rows = [_row(report, now) for report in reports]
+    told = max((r.told_at for r in reports if r.told_at is not None), default=None)
+    head = f"Cluster {cluster}" + (
+        f"   collected {format_timestamp(told)} from {', '.join(sorted({r.told_by for r in reports if r.told_by}))}" if told else ""
+    )
+    lines = [head, table(_HEADERS, rows, right=_RIGHT), *(_problem_lines(reports))]
+    items = [_document(report, now) for report in reports]
+    emit(common(arguments), "EtcdStatus", {"cluster": cluster, "items": items}, "\n".join(lines))
+    return ExitCode.OK if all(health(report, now) == "ok" for report in reports) else ExitCode.FINDING
+
+
+def health(report: ClusterReport, now: datetime) -> str:
+    """Return one word or two for how a cluster is; "ok" only where nothing needs anybody."""
+    if report.is_stale(now):
+        return "unknown"
+    cluster = report.cluster
+    if not report.created and cluster.get("phase") == "NoCluster":
+        return "not formed"
+    if cluster.get("phase") == "Restoring":
+        return "restoring"
+    if not cluster.get("hasQuorum"):
+        return "NO QUORUM"
+    serving = sum(1 for row in report.members if row.get("serves"))
+    if serving < report.wanted or report.problems:
+        return "degraded"
+    return "backup stale" if cluster.get("backupStale") else "ok"
+
+
+def _reports(arguments: argparse.Namespace) -> tuple[str, tuple[ClusterReport, ...]]:
+    """Return the cluster's name, and a report for each etcd cluster that was asked for or exists."""
+    if arguments.etcd or given(arguments, "backup_store"):
+        target = target_of(arguments, arguments.etcd or "main")
+        return target.cluster, (read_report(target.store, target.etcd),)
+    found = []
+    name = ""
+    for row in KOPS_CLUSTERS:
+        target = target_of(arguments, row.kops_name)
+        name = target.cluster
+        try:
+            found.append(read_report(target.store, row.kops_name))
+        except NotFoundError:
+            continue
+    if not found:
+        raise NotFoundError(f"cluster {name} has no etcd cluster in this state store", hint="check --state and --name")
+    return name, tuple(found)
+
+
+def _row(report: ClusterReport, now: datetime) -> tuple[object, ...]:
+    cluster, members = report.cluster, report.members
+    serving = [row for row in members if row.get("serves")]
+    versions = sorted({str(row.get("version", "")) for row in serving})
+    backup = cluster.get("lastBackup")
+    taken = parse_timestamp(str(backup["takenAt"]), where="lastBackup") if isinstance(backup, dict) else None
+    return (
+        report.etcd,
+        health(report, now),
+        f"{len(serving)}/{report.wanted or len(members)}",
+        cluster.get("raftLeader") or None,
+        "/".join(versions) or None,
+        size_text(max((_number(row, "dbSizeBytes") for row in serving), default=0)) if serving else None,
+        count_text(max((_number(row, "revision") for row in serving), default=0)) if serving else None,
+        f"{format_age(now - taken)} ago" if taken else None,
+        report.leader or None,
+    )
+
+
+def _problem_lines(reports: tuple[ClusterReport, ...]) -> list[str]:
+    lines = []
+    for report in reports:
+        if report.told_at is None:
+            lines.append(f"! {report.etcd}: {report.message}; is a manager running?")
+        for problem in report.problems:
+            lines.append(f"! {report.etcd}: {problem.reason}")
+            if problem.hint:
+                lines.append(f"  {problem.hint}")
+        lines += [
+            f"! {report.etcd}: {row['name']}: {row['problem']}" for row in report.members if row.get("problem") and row.get("answers")
+        ]
+    return lines
+
+
+def _document(report: ClusterReport, now: datetime) -> dict[str, object]:
+    return {
+        "etcd": report.etcd,
+        "health": health(report, now),
+        "created": report.created,
+        "leader": report.leader,
+        "message": report.message,
+        "toldBy": report.told_by,
+        "toldAt": format_timestamp(report.told_at) if report.told_at else None,
+        "problems": [{"reason": problem.reason, "hint": problem.hint} for problem in report.problems],
+        "cluster": dict(report.cluster),
+    }
+
+
+def _number(row: object, key: str) -> int:
+    value = row.get(key, 0) if isinstance(row, dict) else 0
+    return value if isinstance(value, int) else 0
