@@ -14,7 +14,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,14 +23,13 @@ from agents.errors import DeadlineError, RefusedError, SpecError, TransientError
 from agents.host.command import clean_environment
 from agents.versions import Version
 from etcdmanager.backups.bolt import Summary, read_summary
+from etcdmanager.backups.pace import Report, paced
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.backups.tool import RestoreArguments, RestoreTool, choose_tool, command_line
 from etcdmanager.backups.verify import Verified, probable_db_size, require_room, unpack
 from etcdmanager.peering.messages import BinariesReport, PreparedRestore, Progress
 
 log = logging.getLogger(__name__)
-
-Report = Callable[[Progress], None]
 
 #: The unpacked snapshot, the restored database, and half of one for what the bump rewrites. Rule S10.
 _ROOM_FACTOR = 2.5
@@ -85,12 +84,12 @@ async def prepare(
     if order.incoming.exists():
         raise RefusedError(f"{order.incoming} exists already; abort the earlier restore first", code="restore-incoming-exists")
     work = order.incoming.with_name(f".{order.incoming.name}.work")
-    stop = threading.Event()
+    stop, say = threading.Event(), paced(report)
     try:
         async with asyncio.timeout(deadline.total_seconds()):
-            verified = await asyncio.to_thread(_fetch, order, backups, work, stop, report or _silent)
+            verified = await asyncio.to_thread(_fetch, order, backups, work, stop, say)
             tool = choose_tool(binaries, run_as=version, written_by=Version.parse(verified.server_version))
-            await _run_tool(tool, order, work, verified, report or _silent)
+            await _run_tool(tool, order, work, verified, say)
             restored = await asyncio.to_thread(_finish, order, work, verified, tool)
     except TimeoutError as error:
         raise DeadlineError(f"preparing the restore of {order.backup} took longer than {deadline}", code="restore-deadline") from error
@@ -198,7 +197,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _silent(progress: Progress) -> None:
-    del progress

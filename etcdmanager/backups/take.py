@@ -18,7 +18,7 @@ import queue
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from etcdmanager.backups.compression import deflater
 from etcdmanager.backups.manifest import Check, Manifest, ManifestMember
 from etcdmanager.backups.meta import BackupMeta
 from etcdmanager.backups.name import BackupName
+from etcdmanager.backups.pace import Report, paced
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.etcd.answers import HashKV, MemberList, MemberStatus
 from etcdmanager.etcd.client import EtcdClient
@@ -39,8 +40,6 @@ from etcdmanager.peering.messages import Progress, TakenBackup
 from etcdmanager.spec import ClusterSpec
 
 log = logging.getLogger(__name__)
-
-Report = Callable[[Progress], None]
 
 #: Between loop and thread; etcd's pieces of 32 KiB would cost a hand-over each.
 _PIECE_BYTES = 1 << 20
@@ -90,7 +89,7 @@ class BackupTaker:
         members = await etcd.members()
         self._counter += 1
         name = BackupName.at(self._clock.now(), self._counter)
-        say = report or _silent
+        say = paced(report)
         with self._scratch_file(status.db_size_bytes) as scratch:
             try:
                 stored = await _store(etcd, backups, name.text, scratch, status.db_size_bytes, say)
@@ -327,7 +326,3 @@ async def _hash(etcd: EtcdClient, contents: Contents) -> HashKV | None:
     except AgentError as error:
         log.info("no hash of the keys at revision %s: %s", contents.revision, error)
         return None
-
-
-def _silent(progress: Progress) -> None:
-    del progress
