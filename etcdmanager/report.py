@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from agents.status import API_VERSION, Status, Waiting
 from agents.timestamps import format_timestamp
+from etcdmanager.control.commands import LeaderReport
 from etcdmanager.leader.actions import Remark, Wait, describe
 from etcdmanager.leader.loop import LeaderNews
 from etcdmanager.leader.view import ClusterView, Holding, Peer, Running, phase_of
@@ -68,6 +69,25 @@ def document_of(status: Status) -> dict[str, object]:
         "waiting": [{"reason": w.reason, "since": format_timestamp(w.since), "hint": w.hint} for w in status.waiting],
         "details": dict(status.details),
     }
+
+
+def leader_report_of(picture: Picture) -> LeaderReport | None:
+    """Return what commands far from the cluster judge a restore by; None where this manager leads nothing."""
+    view = picture.news.view
+    if not picture.leads or view is None:
+        return None
+    phase = phase_of(view)
+    serving = phase.healthy if isinstance(phase, Running) else ()
+    return LeaderReport(
+        reported_at=picture.now,
+        leader=picture.lock.holder if picture.lock is not None else "",
+        epoch=picture.news.epoch,
+        has_quorum=isinstance(phase, Running) and phase.has_quorum,
+        revision=max((p.etcd.revision for p in serving if p.etcd is not None), default=0),
+        etcd_version=min((p.etcd.version for p in serving if p.etcd is not None), default=""),
+        healthy=tuple(p.node.name for p in serving),
+        members=tuple(sorted(m.name for m in view.members or ())),
+    )
 
 
 def is_ready(picture: Picture) -> bool:

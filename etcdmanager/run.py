@@ -120,7 +120,7 @@ class Manager:
         store = open_store(config.backup_store, environment=config.environment)
         lock = LeaderLock(store.child(CONTROL), Me(id=identity.peer_id, instance=secrets.token_urlsafe(9)))
         leader = self._leader(identity, group, etcds, BackupStore(store), ControlStore(store), lock)
-        sources = Sources(handlers=handlers, gossip=gossip, lock=lock, leader=leader, control=store.child(CONTROL))
+        sources = Sources(handlers=handlers, gossip=gossip, lock=lock, leader=leader, store=store)
         teller = Teller(config, self._host, self._clock, sources, show=daemon.status)
         server = PeerServer(gossip, handlers, endpoint=own.endpoints[0], tls=server_tls)
         await server.start()

@@ -21,12 +21,13 @@ from agents.host.protocol import Host
 from agents.metrics import Answer, Endpoint, Metrics
 from agents.status import Status, write_status
 from agents.stores.protocol import Store
+from etcdmanager.control.store import CONTROL, ControlStore
 from etcdmanager.leader.loop import LeaderLoop
 from etcdmanager.leadership.lock import LeaderLock
 from etcdmanager.member.handlers import MemberHandlers
 from etcdmanager.peering.gossip import Gossip
 from etcdmanager.peering.messages import Description
-from etcdmanager.report import Picture, agent_name, document_of, is_ready, status_of
+from etcdmanager.report import Picture, agent_name, document_of, is_ready, leader_report_of, status_of
 from etcdmanager.spec import ManagerConfig
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ class Sources:
     gossip: Gossip
     lock: LeaderLock
     leader: LeaderLoop
-    #: `control/` of the backup store.
-    control: Store
+    #: The backup store.
+    store: Store
 
 
 class Teller:
@@ -83,7 +84,7 @@ class Teller:
                 self._show(f"{status.state}: {status.message}")
                 shown, written = summary, picture.now
             if picture.leads and picture.now - published >= (PUBLISH_GAP if summary != told else PUBLISH_EVERY):
-                await asyncio.to_thread(self._publish, status)
+                await asyncio.to_thread(self._publish, picture, status)
                 told, published = summary, picture.now
             await asyncio.sleep(LOOK_EVERY.total_seconds())
 
@@ -137,9 +138,12 @@ class Teller:
         except AgentError as error:
             log.warning("the status file is not written: %s", error)
 
-    def _publish(self, status: Status) -> None:
+    def _publish(self, picture: Picture, status: Status) -> None:
+        report = leader_report_of(picture)
         try:
-            self._sources.control.write(STATUS_KEY, dump_json(document_of(status)).encode())
+            self._sources.store.child(CONTROL).write(STATUS_KEY, dump_json(document_of(status)).encode())
+            if report is not None:
+                ControlStore(self._sources.store).write_leader_report(report)
         except AgentError as error:
             log.debug("the status is not left in the control store: %s", error)
 
