@@ -14,7 +14,7 @@ from etcdmanager.etcd.client import ClientTls, EtcdClient
 from etcdmanager.peering.messages import LiveStatus
 
 #: A Describe must never be slow: a status that takes longer counts as none.
-STATUS_DEADLINE = timedelta(seconds=2)
+STATUS_DEADLINE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
