@@ -117,9 +117,9 @@ def parse_network_facts(text: str, *, where: str) -> NetworkFacts:
 
 
 def hostname(host: Host) -> str:
-    """Return the machine's name: what the kernel says, or on a directory that stands for a machine its /etc/hostname."""
-    if host.local_path("/") != "/":
-        named = _text(host, "/etc/hostname").strip()
+    """Return the machine's name: what its kernel says, or where it has none, being a directory, its /etc/hostname."""
+    for path in ("/proc/sys/kernel/hostname", "/etc/hostname"):
+        named = _text(host, path).strip()
         if named:
             return named
     return socket.gethostname()
