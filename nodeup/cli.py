@@ -147,12 +147,14 @@ def _apply(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _attempt(options: Options, progress: Progress, stopping: threading.Event) -> Result:
+    from agents.clock import SystemClock
     from nodeup.engine.converge import converge
-    from nodeup.loop import Stopped
+    from nodeup.loop import StoppableClock, Stopped
     from nodeup.session import open_session
 
     progress.phase("load")
-    session = open_session(options)
+    clock = StoppableClock(SystemClock(), stopping)
+    session = open_session(options, clock=clock, on_wait=progress.waiting_for_controller)
     progress.phase("apply", f"{len(session.graph.steps)} steps for {session.spec.boot.instance_group} of {session.spec.cluster_name}")
     try:
         result = converge(session.graph, session.host, session.context, on_event=progress.event, is_stopping=stopping.is_set)

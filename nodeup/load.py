@@ -1,7 +1,8 @@
 """From the boot configuration to the complete specification of the node: fetched, checked against its hash, decoded.
 
 kube_env.yaml ──► <ConfigBase>/igconfig/<role>/<group>/nodeupconfig.yaml ──hash──► nodeup.Config
-                                      └──► the keysets, secrets and manifests that it names
+          │                           └──► the keysets, secrets and manifests that it names
+          └─────► ConfigServer: kops-controller, or the copy of its answer (nodeup.bootstrap.worker) ──hash──► nodeup.Config
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from agents.documents import load_yaml
-from agents.errors import AccessError, NotFoundError, SpecError, TransientError
+from agents.errors import AccessError, InvariantError, NotFoundError, SpecError, TransientError
 from agents.pki.keyset import Keyset
 from agents.secret import Secret
 from agents.stores.protocol import Store
 from agents.stores.url import open_blob, open_store
+from nodeup.bootstrap.messages import NodeConfig
 from nodeup.spec.boot import BootConfig, decode_boot_config
 from nodeup.spec.node import NodeSpec, decode_node_spec
 
@@ -51,18 +53,20 @@ def load_boot_config(conf: str, environment: Mapping[str, str]) -> BootConfig:
     return decode_boot_config(load_yaml(_conf_bytes(conf, environment), where=conf), where=conf)
 
 
-def load_node_spec(boot: BootConfig, environment: Mapping[str, str]) -> NodeSpec:
-    """Fetch, check and decode everything that the boot configuration leads to.
+def load_node_spec(
+    boot: BootConfig, environment: Mapping[str, str], *, from_controller: Callable[[], NodeConfig] | None = None
+) -> NodeSpec:
+    """Fetch, check and decode everything that the boot configuration leads to; `from_controller` is asked where that names a ConfigServer.
 
     TransientError with code "config-hash" while the state store has another version of the configuration than user data
     names: kops updates the store and the machines' user data one after the other, so it may pass.
     """
     if boot.config_server is not None:
-        raise SpecError(
-            f"instance group {boot.instance_group} asks kops-controller for its configuration, which this release cannot do",
-            code="not-supported",
-            hint="nodes with ConfigBase in their boot configuration (the control plane) are supported",
-        )
+        if from_controller is None:
+            raise InvariantError(
+                f"instance group {boot.instance_group} asks kops-controller for its configuration, and nobody may be asked"
+            )
+        return _from_controller(boot, from_controller())
     if not boot.config_url:
         raise SpecError("the boot configuration has neither ConfigBase nor ConfigServer, so there is no configuration to find")
     content = _blob(boot.config_url, environment)
@@ -78,12 +82,20 @@ def load_node_spec(boot: BootConfig, environment: Mapping[str, str]) -> NodeSpec
     )
 
 
+def _from_controller(boot: BootConfig, config: NodeConfig) -> NodeSpec:
+    """Return what a node without access to the state store has: no keysets and no manifests."""
+    check_hash(config.content, boot)
+    where = "nodeup config of kops-controller"
+    spec = decode_node_spec(load_yaml(config.content, where=where), boot, where=where)
+    return spec.with_material(keysets={}, secrets=config.secrets, manifests={})
+
+
 def check_hash(content: bytes, boot: BootConfig) -> None:
     """TransientError where the configuration's bytes are not those that user data was made for; nothing to check on metal."""
     found = base64.b64encode(hashlib.sha256(content).digest()).decode()
     if boot.config_hash and boot.config_hash != found:
         raise TransientError(
-            f"nodeup config hash mismatch: {boot.config_url} has {found}, user data expects {boot.config_hash}",
+            f"nodeup config hash mismatch: {boot.config_url or 'kops-controller'} has {found}, user data expects {boot.config_hash}",
             code="config-hash",
             hint="it passes when the state store is up to date; otherwise this machine was made for an older configuration: replace it",
         )

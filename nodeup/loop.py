@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agents.clock import Clock
 from agents.errors import AgentError, RefusedError, SpecError, TransientError
@@ -17,6 +18,27 @@ FIRST_PAUSE = timedelta(seconds=10)
 LONGEST_PAUSE = timedelta(seconds=60)
 #: Retried, but nothing is lost by waiting: only a human may decide otherwise.
 _FINAL = (SpecError, RefusedError)
+
+
+class StoppableClock:
+    """The machine's clock, but that sleeping ends with Stopped as soon as nodeup is told to stop; for waits deep inside a step."""
+
+    def __init__(self, clock: Clock, stopping: threading.Event) -> None:
+        self._clock = clock
+        self._stopping = stopping
+
+    def now(self) -> datetime:
+        """Return the wall-clock time."""
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        """Return seconds of a clock that never goes back."""
+        return self._clock.monotonic()
+
+    def sleep(self, duration: timedelta) -> None:
+        """Return after `duration`; Stopped when nodeup is told to stop before that."""
+        if self._stopping.wait(max(0.0, duration.total_seconds())):
+            raise Stopped("nodeup was told to stop while it waited; the next run goes on")
 
 
 class Stopped(AgentError):  # noqa: N818 - it is no error, but the end of the loop by order

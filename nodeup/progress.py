@@ -17,6 +17,7 @@ from agents.errors import AgentError
 from agents.host.protocol import Host
 from agents.status import Status as AgentStatus
 from agents.status import Waiting, write_status
+from nodeup.bootstrap.refusal import Refusal
 from nodeup.engine.converge import Outcome, Result, Status
 from nodeup.engine.report import result_summary, timeline
 
@@ -43,6 +44,7 @@ class Progress:
         self._running: dict[str, datetime] = {}
         self._counts = dict.fromkeys(Status, 0)
         self._last_error = ""
+        self._waiting_since = clock.now()
         self._written = 0.0
 
     def attempt(self, number: int) -> None:
@@ -90,6 +92,21 @@ class Progress:
         self._tell_console(message)
         waiting = Waiting(reason="the next attempt", since=self._clock.now(), until=until, hint=error.hint, last_error=str(error))
         self._write("waiting", message, waiting=(waiting,))
+
+    def waiting_for_controller(self, refusal: Refusal, until: datetime) -> None:
+        """Note that kops-controller gave no answer yet, and when it is asked again."""
+        if refusal.message != self._last_error:
+            self._tell_console(f"waiting: {refusal.message}")
+            self._waiting_since = self._clock.now()
+        self._last_error = refusal.message
+        waiting = Waiting(
+            reason=f"kops-controller ({refusal.reason.value})",
+            since=self._waiting_since,
+            until=until,
+            hint=refusal.hint,
+            last_error=refusal.message,
+        )
+        self._write("waiting", f"attempt {self._attempt}: {self._phase}: {refusal.message}", waiting=(waiting,))
 
     def failed(self, error: AgentError) -> None:
         """Note that nodeup gives up."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,21 +16,30 @@ from agents.host.local import LocalHost
 from agents.host.protocol import Host
 from agents.host.rooted import RootedHost
 from nodeup.assets.cache import CACHE_DIRECTORY, AssetCache
+from nodeup.bootstrap.conversation import Means
+from nodeup.bootstrap.refusal import Refusal
+from nodeup.bootstrap.tokens import Machine, authenticator_of
+from nodeup.bootstrap.worker import Worker
 from nodeup.engine.context import EngineContext
 from nodeup.engine.graph import Graph, build_graph
 from nodeup.engine.journal import Digests, Journal
 from nodeup.facts import Facts
 from nodeup.load import load_boot_config, load_node_spec
-from nodeup.observe import NetworkFacts, ask_network, observe, parse_network_facts, remembered_network
+from nodeup.observe import NetworkFacts, ask_network, hostname, observe, parse_network_facts, remembered_network
 from nodeup.planners import context_of, plan
 from nodeup.planners.context import Profile
 from nodeup.rendering import renderable
 from nodeup.resources.asset import Asset
 from nodeup.resources.kinds import AnyResource
+from nodeup.spec.boot import BootConfig
 from nodeup.spec.node import NodeSpec
 
 if TYPE_CHECKING:
     from nodeup.assets.transport import Transport
+    from nodeup.bootstrap.challenge import ChallengeServer
+
+#: Told of a pause of the bootstrap: why, and until when.
+OnWait = Callable[[Refusal, datetime], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +81,23 @@ def open_host(options: Options) -> Host:
     return LocalHost() if options.root is None else RootedHost(options.root)
 
 
-def open_session(options: Options, *, clock: Clock | None = None, transport: Transport | None = None) -> Session:
-    """Fetch, decode, observe and plan; nothing is changed, but that facts from the network are remembered where they may be asked."""
+def open_session(
+    options: Options, *, clock: Clock | None = None, transport: Transport | None = None, on_wait: OnWait | None = None
+) -> Session:
+    """Fetch, decode, observe and plan; nothing is changed, but that what the network says is remembered where it may be asked.
+
+    `on_wait` is told what of kops-controller is waited for, and until when.
+    """
     host = open_host(options)
-    spec = load_node_spec(load_boot_config(options.conf, options.environment), options.environment)
+    clock = SystemClock() if clock is None else clock
+    boot = load_boot_config(options.conf, options.environment)
+    worker = open_worker(host, boot, options, clock, on_wait)
+    spec = load_node_spec(boot, options.environment, from_controller=worker.node_config)
     facts = observe(_observed_host(host), _network_facts(options, host, spec), options.environment)
     plan_context = context_of(spec, facts, options.profile)
     resources = plan(spec, facts, options.profile)
     resources, left_out = _for_host(resources, options, facts)
     assets = tuple(Asset(key=source.key, url=source.urls[0]) for source in plan_context.catalog.sources)
-    clock = SystemClock() if clock is None else clock
     digests = Digests(host, trusting=options.trust_digests)
     return Session(
         host=host,
@@ -94,9 +113,41 @@ def open_session(options: Options, *, clock: Clock | None = None, transport: Tra
             journal=Journal(host),
             keysets=spec.keysets,
             addresses=tuple(address for interface in facts.interfaces for address in interface.addresses),
+            obtain=worker.obtain,
         ),
         left_out=left_out,
     )
+
+
+def open_worker(host: Host, boot: BootConfig, options: Options, clock: Clock, on_wait: OnWait | None) -> Worker:
+    """Return the node's side of the bootstrap; it only asks where `options` allow it, and nothing yet."""
+    if not options.ask_network:
+        return Worker(host=host, boot=boot, now=clock.now, means=None)
+    from agents.clouds.select import metadata_of
+
+    machine = Machine(
+        host=host,
+        metadata=metadata_of(boot.cloud.value, options.environment, host),
+        now=clock.now,
+        hostname=hostname(host),
+        environment=options.environment,
+    )
+    means = Means(
+        authenticator=authenticator_of(boot.cloud, machine),
+        open_challenges=lambda: _open_challenges(boot, clock),
+        clock=clock,
+        random=random.random,
+        on_wait=(lambda _refusal, _until: None) if on_wait is None else on_wait,
+    )
+    return Worker(host=host, boot=boot, now=clock.now, means=means)
+
+
+def _open_challenges(boot: BootConfig, clock: Clock) -> AbstractContextManager[ChallengeServer] | None:
+    if not boot.cloud.has_callback or boot.config_server is None:
+        return None
+    from nodeup.bootstrap.challenge import challenge_server
+
+    return challenge_server(boot.cluster_name, boot.config_server.ca_certificates.encode(), now=clock.now)
 
 
 def _network_facts(options: Options, host: Host, spec: NodeSpec) -> NetworkFacts:
@@ -110,7 +161,7 @@ def _network_facts(options: Options, host: Host, spec: NodeSpec) -> NetworkFacts
     if options.ask_network:
         from agents.clouds.select import metadata_of
 
-        return ask_network(host, cloud, metadata_of(cloud, options.environment))
+        return ask_network(host, cloud, metadata_of(cloud, options.environment, host))
     return remembered_network(host, cloud)
 
 

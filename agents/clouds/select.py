@@ -2,26 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from agents.clouds.protocol import Metadata
 from agents.errors import SpecError
+from agents.host.protocol import Host
 
 
-def metadata_of(cloud: str, environment: Mapping[str, str]) -> Metadata:
-    """Return the metadata service of "aws", "gce" or "metal"; SpecError for a cloud that is not built yet."""
-    match cloud:
-        case "aws":
-            from agents.clouds.aws import AwsMetadata
+def metadata_of(cloud: str, environment: Mapping[str, str], host: Host | None = None) -> Metadata:
+    """Return the metadata service of a cloud; SpecError for one that does not exist. `host` is where disks with metadata are looked for."""
+    if cloud == "openstack":
+        from agents.clouds.openstack import OpenStackMetadata
 
-            return AwsMetadata(environment)
-        case "gce":
-            from agents.clouds.gce import GceMetadata
+        return OpenStackMetadata(environment, host)
+    if cloud == "metal":
+        from agents.clouds.metal import MetalMetadata
 
-            return GceMetadata(environment)
-        case "metal":
-            from agents.clouds.metal import MetalMetadata
+        return MetalMetadata()
+    makers = {
+        "aws": _aws,
+        "azure": _azure,
+        "digitalocean": _digitalocean,
+        "gce": _gce,
+        "hetzner": _hetzner,
+        "linode": _linode,
+        "scaleway": _scaleway,
+    }
+    maker: Callable[[Mapping[str, str]], Metadata] | None = makers.get(cloud)
+    if maker is None:
+        known = ", ".join(sorted([*makers, "metal", "openstack"]))
+        raise SpecError(f"cloud {cloud} is not supported; supported are {known}", code="not-supported")
+    return maker(environment)
 
-            return MetalMetadata()
-        case _:
-            raise SpecError(f"cloud {cloud} is not supported by this release; supported are aws, gce and metal", code="not-supported")
+
+def _aws(environment: Mapping[str, str]) -> Metadata:
+    from agents.clouds.aws import AwsMetadata
+
+    return AwsMetadata(environment)
+
+
+def _azure(environment: Mapping[str, str]) -> Metadata:
+    from agents.clouds.azure import AzureMetadata
+
+    return AzureMetadata(environment)
+
+
+def _digitalocean(environment: Mapping[str, str]) -> Metadata:
+    from agents.clouds.digitalocean import DigitalOceanMetadata
+
+    return DigitalOceanMetadata(environment)
+
+
+def _gce(environment: Mapping[str, str]) -> Metadata:
+    from agents.clouds.gce import GceMetadata
+
+    return GceMetadata(environment)
+
+
+def _hetzner(environment: Mapping[str, str]) -> Metadata:
+    from agents.clouds.hetzner import HetznerMetadata
+
+    return HetznerMetadata(environment)
+
+
+def _linode(environment: Mapping[str, str]) -> Metadata:
+    from agents.clouds.linode import LinodeMetadata
+
+    return LinodeMetadata(environment)
+
+
+def _scaleway(environment: Mapping[str, str]) -> Metadata:
+    from agents.clouds.scaleway import ScalewayMetadata
+
+    return ScalewayMetadata(environment)

@@ -64,8 +64,13 @@ def issue(request: CertificateRequest, *, signer: Keypair, key: Secret, not_befo
 
 def self_signed_ca(common_name: str, *, key: Secret, not_before: datetime, not_after: datetime, serial: int | None = None) -> bytes:
     """Return a new CA certificate as PEM, signed by its own key; `serial` (random where None) is its id in a keyset, ordered by age."""
-    own_key = load_private_key(key)
     request = CertificateRequest(common_name=common_name, usage=Usage.CA)
+    return self_signed(request, key=key, not_before=not_before, not_after=not_after, serial=serial)
+
+
+def self_signed(request: CertificateRequest, *, key: Secret, not_before: datetime, not_after: datetime, serial: int | None = None) -> bytes:
+    """Return a certificate as PEM that its own key signed: a CA, or a leaf whose bytes the other side is told beforehand."""
+    own_key = load_private_key(key)
     builder = _builder(request, own_key, not_before, not_after, serial=serial)
     return _sign(builder, issuer=_subject(request), key_id=None, key=own_key)
 

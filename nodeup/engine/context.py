@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from agents.clock import Clock
-from agents.errors import NotFoundError
+from agents.errors import InvariantError, NotFoundError
 from agents.host.distribution import Distribution
 from agents.pki.keypair import Keypair
 from agents.pki.keyset import Keyset
 from nodeup.assets.cache import AssetCache
+from nodeup.bootstrap.state import WantedCertificates
 from nodeup.engine.journal import Digests, Journal
 from nodeup.resources.protocol import ArchiveMember
 
@@ -29,6 +30,8 @@ class EngineContext:
     keysets: Mapping[str, Keyset]
     #: Interface addresses in CIDR form.
     addresses: tuple[str, ...] = ()
+    #: Asks kops-controller; None on nodes that sign for themselves.
+    obtain: Callable[[WantedCertificates], None] | None = None
     _outputs: dict[tuple[str, str], bytes] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -87,6 +90,12 @@ class EngineContext:
         if name not in self.keysets:
             raise NotFoundError(f"keyset {name} was not read from the state store; this node cannot sign with it")
         return self.keysets[name].item(keypair_id).keypair()
+
+    def obtain_certificates(self, wanted: WantedCertificates) -> None:
+        """Ask kops-controller."""
+        if self.obtain is None:
+            raise InvariantError("certificates of kops-controller are planned for a node that signs for itself")
+        self.obtain(wanted)
 
     def address_texts(self) -> tuple[str, ...]:
         """Return the node's addresses."""

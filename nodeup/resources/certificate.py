@@ -15,6 +15,7 @@ from nodeup.resources.protocol import STATE_DIRECTORY, RunContext
 
 if TYPE_CHECKING:
     from agents.pki.issue import CertificateRequest
+    from nodeup.bootstrap.state import WantedCertificates
 
 #: Where issued certificates are kept, so that a run re-uses them: kops issues fifteen anew at every boot.
 CERTIFICATES = f"{STATE_DIRECTORY}/certificates"
@@ -188,6 +189,10 @@ class BootstrapCertificates:
     ca: bytes
     cluster_name: str
     use_challenge_callback: bool
+    #: Whose certificates they must be; "" leaves it to kops-controller.
+    node_name: str = ""
+    #: What is wrong with the kept ones; only read sets it, and a plan always wants "".
+    defect: str = ""
 
     @property
     def id(self) -> str:
@@ -195,14 +200,28 @@ class BootstrapCertificates:
         return "bootstrap:client"
 
     def read(self, host: Host, context: RunContext) -> BootstrapCertificates | None:
-        """Return it where nothing is asked for; a worker's certificates are not kept yet."""
-        return None if self.names else self
+        """Return it with what is wrong with the kept certificates, and keep their outputs if nothing is; None where there are none."""
+        from nodeup.bootstrap.state import judge, read_certificates
+
+        found = read_certificates(host, self.names)
+        if self.names and not found:
+            return None
+        defects = judge(self._wanted(), found, now=context.now()).defects
+        if defects:
+            return replace(self, defect="; ".join(f"{name}: {why}" for name, why in sorted(defects.items())))
+        for name, (certificate, key) in found.items():
+            context.keep_outputs(self.id, {f"{name}.cert": certificate, f"{name}.key": key.reveal()})
+        return self
 
     def apply(self, host: Host, context: RunContext, actual: BootstrapCertificates | None) -> None:
-        """Refuse with a SpecError: the conversation with kops-controller is not part of this release."""
-        raise SpecError(
-            f"{', '.join(self.names)}: certificates from kops-controller at {self.base_url} are not supported by this release",
-            code="not-supported",
+        """Have them issued; the keys stay what they are, so that a crash in between costs one more request and nothing else."""
+        context.obtain_certificates(self._wanted())
+
+    def _wanted(self) -> WantedCertificates:
+        from nodeup.bootstrap.state import WantedCertificates
+
+        return WantedCertificates(
+            names=self.names, keypair_ids=self.keypair_ids, node_name=self.node_name, ca=self.ca, base_url=self.base_url
         )
 
 

@@ -16,6 +16,7 @@ from agents.host.protocol import Host
 if TYPE_CHECKING:
     from agents.host.distribution import Distribution
     from agents.pki.keypair import Keypair
+    from nodeup.bootstrap.state import WantedCertificates
 
 #: Where nodeup keeps what it must remember between runs; mode 0700.
 STATE_DIRECTORY = "/var/lib/node-agents/nodeup"
@@ -89,6 +90,10 @@ class RunContext(Protocol):
 
     def signer(self, name: str, keypair_id: str) -> Keypair:
         """Return a key pair of the cluster's keysets; NotFoundError when this node holds no such key."""
+        ...
+
+    def obtain_certificates(self, wanted: WantedCertificates) -> None:
+        """Ask kops-controller for certificates until it issues them, and keep them on the machine. Only for apply."""
         ...
 
     def address_texts(self) -> tuple[str, ...]:

@@ -38,6 +38,10 @@ PURE = (
     "etcdmanager/quorum.py",
     "nodeup/engine/diff.py",
     "nodeup/assets/catalog.py",
+    "nodeup/bootstrap/messages.py",
+    "nodeup/bootstrap/next_call.py",
+    "nodeup/bootstrap/refusal.py",
+    "nodeup/bootstrap/schedule.py",
     "nodeup/engine/graph.py",
     "nodeup/planners/**",
     "nodeup/render/**",
@@ -72,10 +76,10 @@ IMPURE_OURS = (
 #: Third-party libraries that cost time or talk to the world, and the only files that may import them.
 SDK_HOMES = {
     "boto3": ("agents/clouds/aws*.py", "agents/stores/s3*.py"),
-    "botocore": ("agents/clouds/aws*.py", "agents/stores/s3*.py"),
+    "botocore": ("agents/clouds/aws*.py", "agents/stores/s3*.py", "nodeup/bootstrap/aws_sts.py"),
     "cryptography": ("agents/pki/*.py", "nodeup/*.py", "etcdmanager/peering/*.py", "etcdmanager/member/*.py"),
     "etcd3": ("etcdmanager/etcd/*.py",),
-    "grpc": ("etcdmanager/peering/**", "etcdmanager/etcd/**", "etcdmanager/**/*_pb2*.py"),
+    "grpc": ("etcdmanager/peering/**", "etcdmanager/etcd/**", "etcdmanager/**/*_pb2*.py", "nodeup/bootstrap/challenge.py"),
     "obstore": ("agents/stores/*.py",),
     "prometheus_client": ("agents/metrics.py",),
     "psutil": ("agents/**", "nodeup/observe.py", "protokube/**", "etcdmanager/member/*.py"),

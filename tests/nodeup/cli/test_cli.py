@@ -235,7 +235,7 @@ def test_what_is_wrong_is_said_with_an_exit_code_for_scripts(
     assert message in text
 
 
-def test_a_worker_is_told_that_it_is_not_supported_yet(node: Node, store: Path) -> None:
+def test_a_worker_that_never_asked_kops_controller_is_told_to_apply_first(node: Node, store: Path) -> None:
     done = node.nodeup("plan", "--conf", str(store / "boot/nodes-main/kube_env.yaml"), "--root", str(node.root), code=3)
 
     assert "kops-controller" in done.stderr

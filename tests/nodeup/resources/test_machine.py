@@ -18,7 +18,6 @@ from nodeup.assets.catalog import AssetSource
 from nodeup.engine.diff import compare
 from nodeup.resources.archive import ArchiveMembers
 from nodeup.resources.asset import Asset
-from nodeup.resources.certificate import BootstrapCertificates
 from nodeup.resources.cloud import DiscoveryRegistration, Ipv6Prefix
 from nodeup.resources.hosts import HostRecord, HostsBlock
 from nodeup.resources.image import ImageArchive, ImageFiles, PulledImage
@@ -278,15 +277,6 @@ def test_files_of_an_image_are_known_by_what_was_taken_from_it() -> None:
     [
         Ipv6Prefix(),
         DiscoveryRegistration(name="a", object_name="a", url="https://e.com", namespace="b", certificate="certificate:a", ca=b"", keys=()),
-        BootstrapCertificates(
-            names=("kubelet",),
-            keypair_ids=(),
-            authenticator="aws",
-            base_url="https://x",
-            ca=b"",
-            cluster_name="c",
-            use_challenge_callback=False,
-        ),
     ],
     ids=lambda resource: type(resource).__name__,
 )
