@@ -57,6 +57,7 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     membership.report_strangers,
     membership.report_damaged,
     membership.report_absent,
+    membership.report_missing_spec,
     version.report_missing_binaries,
     version.report_version_difference,
     transport.report_peer_urls,

@@ -20,7 +20,7 @@ from etcdmanager.leader.view import ClusterView, Peer
 from etcdmanager.peering import messages as m
 from etcdmanager.peering.client import OnProgress
 from etcdmanager.peering.client import Peer as PeerConnection
-from etcdmanager.spec import EtcdNode
+from etcdmanager.spec import ClusterSpec, EtcdNode
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class Hands:
         self, order: Order, peers: Iterable[str], *, reason: str, label: str = "", news: Callable[[str], OnProgress] | None = None
     ) -> m.TakenBackup:
         """Return the backup that the first peer that can takes; the last one's error where none can."""
-        info = m.BackupInfo(cluster_spec=order.view.spec)
+        info = m.BackupInfo(cluster_spec=order.view.spec or spec_as_seen(order.view))
         request = m.TakeBackupRequest(storage=self._around.backups.url, info=info, reason=reason, label=label)
         last: AgentError = InvariantError("a backup was decided with nobody to take it from")
         for peer in peers:
@@ -148,6 +148,13 @@ class Hands:
             await self.etcd(peer).move_leader(target.member_id, deadline=order.authority.within(SHORT))
         except AgentError as error:
             log.warning("raft's lead stays at %s: %s", peer.id, error)
+
+
+def spec_as_seen(view: ClusterView) -> ClusterSpec:
+    """Return what the cluster is, for the metadata of a backup where nobody says what it should be; a restore asks for a spec."""
+    count = len(view.members) if view.members else len(view.configured)
+    versions = sorted({p.etcd_version for p in view.configured if p.etcd_version})
+    return ClusterSpec(member_count=count, etcd_version=versions[0] if versions else "")
 
 
 def new_token() -> str:

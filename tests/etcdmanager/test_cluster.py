@@ -16,9 +16,11 @@ import pytest
 
 from agents.documents import as_list, as_mapping
 from agents.errors import AgentError
+from etcdmanager.cli import main_with
 from etcdmanager.control.commands import BackupRequest, Receipt
 from etcdmanager.spec import ClusterSpec
 from tests.support.managers import ManagerGroup, manager_group
+from tests.support.s3 import s3_server
 
 pytestmark = pytest.mark.etcd
 
@@ -328,5 +330,69 @@ def test_a_member_whose_disk_came_back_blank_is_replaced_through_a_learner(tmp_p
                 assert time.monotonic() - began < 120, group.logs()
                 await asyncio.sleep(0.5)
             assert await value(group, lost, b"key") == b"value"
+
+        asyncio.run(scenario())
+
+
+def test_a_control_store_that_was_emptied_under_a_running_cluster_costs_nothing(tmp_path: Path) -> None:
+    with manager_group(tmp_path, 3) as group:
+
+        async def scenario() -> None:
+            group.start_all()
+            await group.until_healthy()
+            await group.until_written("etcd-a", b"key", b"value")
+            await until(group.control.is_created, group)
+            pids = [group.managers[name].etcd_pid() for name in group.names]
+            shutil.rmtree(tmp_path / "store/backups/etcd/main")
+            await until(lambda: group.control.is_created() and waits_for(group, "no-cluster-spec"), group, within=60)
+            assert await value(group, "etcd-b", b"key") == b"value"
+            assert [group.managers[name].etcd_pid() for name in group.names] == pids
+            await until(lambda: len(group.backups.list()) == 1, group)
+
+        asyncio.run(scenario())
+
+
+@pytest.mark.s3
+def test_a_cluster_is_led_backed_up_and_restored_through_an_s3_api(tmp_path: Path) -> None:
+    with (
+        s3_server() as s3,
+        manager_group(tmp_path, 3, store_url=f"{s3.url}/backups/etcd/main", environment=dict(s3.environment)) as group,
+    ):
+
+        async def scenario() -> None:
+            group.start_all()
+            await group.until_healthy()
+            await group.until_written("etcd-a", b"key", b"first")
+            backup = await backed_up(group, "r1")
+            await group.until_written("etcd-a", b"key", b"second")
+            first = group.leader()
+            group.kill(first)
+            await until(lambda: group.leader() not in {"", first}, group, within=30)
+            group.start(first)
+            await restored(group, queue_restore(group, backup))
+            await group.until_healthy()
+            assert await value(group, "etcd-c", b"key") == b"first"
+
+        asyncio.run(scenario())
+
+
+def test_status_and_members_tell_the_same_from_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with manager_group(tmp_path, 3) as group:
+
+        async def scenario() -> None:
+            group.start_all()
+            await group.until_healthy()
+            await until(lambda: main_with(["status", "--backup-store", group.store_url]) == 0, group)
+            capsys.readouterr()
+            assert main_with(["members", "--backup-store", group.store_url]) == 0
+            table = capsys.readouterr().out
+            assert [name for name in group.names if name in table] == list(group.names)
+            group.kill(next(name for name in group.names if name != group.leader()), etcd=True)
+            await until(lambda: main_with(["status", "--backup-store", group.store_url]) == 2, group)
+            capsys.readouterr()
+            main_with(["status", "--backup-store", group.store_url])
+            shown = capsys.readouterr().out
+            assert "degraded" in shown
+            assert "2/3" in shown
 
         asyncio.run(scenario())
