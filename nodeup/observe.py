@@ -126,6 +126,7 @@ def hostname(host: Host) -> str:
 
 
 def _cloud_facts(cloud: str, metadata: Metadata) -> CloudFacts:
+    """Return what the cloud's metadata service says of the machine, as far as some planner asks for it."""
     match cloud:
         case "aws":
             return _aws_facts(metadata)
@@ -138,6 +139,12 @@ def _cloud_facts(cloud: str, metadata: Metadata) -> CloudFacts:
             )
         case "azure":
             return AzureFacts(resource_id=resource_id(metadata))
+        case _:
+            return _other_facts(cloud, metadata)
+
+
+def _other_facts(cloud: str, metadata: Metadata) -> OtherCloudFacts:
+    match cloud:
         case "digitalocean":
             return OtherCloudFacts(private_ipv4=metadata.get("interfaces/private/0/ipv4/address") or "")
         case "hetzner":
