@@ -197,14 +197,15 @@ def _paths_in(definition: str) -> set[str]:
 def _is_running(shown: Mapping[str, str]) -> bool:
     """Whether a unit is up, or as far up as starting it can bring it.
 
-    A oneshot without RemainAfterExit is when it ran well since boot, and so is what a timer starts. A unit whose condition
+    A oneshot without RemainAfterExit is when it ran well since boot; what a timer starts is, run or not. A unit whose condition
     did not hold when it was started is: whoever makes the condition true starts it then (protokube does, once an etcd volume is mounted).
     """
     if shown.get("ActiveState") in {"active", "reloading"} or _awaits_condition(shown):
         return True
-    ran = shown.get(_STARTED, "0") not in {"0", ""}
-    ends = shown.get("Type") == "oneshot" or ".timer" in shown.get("TriggeredBy", "")
-    return ends and shown.get("ActiveState") == "inactive" and shown.get("Result") == "success" and ran
+    if shown.get("ActiveState") != "inactive" or shown.get("Result") != "success":
+        return False
+    ran = shown.get("Type") == "oneshot" and shown.get(_STARTED, "0") not in {"0", ""}
+    return ran or ".timer" in shown.get("TriggeredBy", "")
 
 
 def _awaits_condition(shown: Mapping[str, str]) -> bool:

@@ -242,6 +242,10 @@ def test_what_a_timer_starts_may_end(host: FakeHost, systemd: FakeSystemd) -> No
     unit = Unit(name="logrotate.service", definition="[Service]\nExecStart=/usr/sbin/logrotate\n", running=True)
 
     assert converged(unit, host) == ""
+    systemd.unit("logrotate.service").started = 0  # a reboot: the timer will start it when its time comes
+    assert converged(unit, host) == ""
+
+    assert systemd.unit("logrotate.service").started == 0
 
 
 def test_a_service_that_ended_well_does_not_run(host: FakeHost, systemd: FakeSystemd) -> None:
