@@ -8,18 +8,22 @@ import os
 import shutil
 import signal
 import time
+import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from agents.documents import as_list, as_mapping
 from agents.errors import AgentError
+from agents.exit_codes import ExitCode
 from etcdmanager.cli import main_with
 from etcdmanager.control.commands import BackupRequest, Receipt
 from etcdmanager.spec import ClusterSpec
 from tests.support.managers import ManagerGroup, manager_group
+from tests.support.members import free_ports
 from tests.support.s3 import s3_server
 
 pytestmark = pytest.mark.etcd
@@ -394,5 +398,63 @@ def test_status_and_members_tell_the_same_from_anywhere(tmp_path: Path, capsys: 
             shown = capsys.readouterr().out
             assert "degraded" in shown
             assert "2/3" in shown
+
+        asyncio.run(scenario())
+
+
+def test_a_leader_that_is_told_to_stop_hands_over_at_once_and_leaves_its_etcd_running(tmp_path: Path) -> None:
+    with manager_group(tmp_path, 3) as group:
+
+        async def scenario() -> None:
+            group.start_all()
+            await group.until_healthy()
+            first = group.leader()
+            manager = group.managers[first]
+            pid = manager.etcd_pid()
+            manager.process.terminate()
+            assert await asyncio.to_thread(manager.process.wait, 10) == 0
+            await until(lambda: group.leader() not in {"", first}, group, within=8)
+            assert pid is not None
+            assert psutil.pid_exists(pid)
+            await group.until_written(first, b"key", b"served by an etcd without a manager")
+
+        asyncio.run(scenario())
+
+
+def test_health_readiness_status_and_metrics_are_served_on_loopback(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    with manager_group(tmp_path, 1, extra=(f"--etcd-manager-metrics-port={port}",)) as group:
+
+        def get(path: str) -> str:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                text: str = answer.read().decode()
+                return text
+
+        def ready() -> bool:
+            try:
+                return get("/readyz") == "ok\n"
+            except OSError:
+                return False
+
+        async def scenario() -> None:
+            group.start_all()
+            await until(ready, group)
+            assert get("/healthz") == "ok\n"
+            assert '"kind": "Status"' in get("/status")
+            assert "etcd_manager_is_leader 1.0" in get("/metrics")
+
+        asyncio.run(scenario())
+
+
+def test_a_second_manager_on_the_same_data_is_turned_away(tmp_path: Path) -> None:
+    with manager_group(tmp_path, 1) as group:
+
+        async def scenario() -> None:
+            first = group.start("etcd-a")
+            await group.until_written("etcd-a", b"key", b"value")
+            second = group.start("etcd-a")
+            assert await asyncio.to_thread(second.process.wait, 10) == ExitCode.BUSY
+            assert first.process.poll() is None
+            group.managers["etcd-a"] = first
 
         asyncio.run(scenario())
