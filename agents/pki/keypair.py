@@ -94,25 +94,31 @@ def public_key_pem(key: Secret) -> bytes:
 def belongs(certificate_pem: bytes, key: Secret) -> bool:
     """Return whether a certificate is of this private key; VerificationError where either cannot be read.
 
-    The key is tried: what it signs must verify by the certificate. That finds a damaged key as validating its numbers
-    would, in a twentieth of the time: nodeup asks this for fifteen certificates in every plan.
+    An RSA key's numbers must fit together, so that a damaged key belongs to nothing; only that its primes are primes is
+    not proven again, which would take 40 ms: nodeup asks this for fifteen certificates in every plan.
     """
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     private, public = load_private_key(key, validated=False), load_certificate(certificate_pem).public_key()
-    message = b"does this key belong to this certificate?"
-    try:
-        if isinstance(private, rsa.RSAPrivateKey) and isinstance(public, rsa.RSAPublicKey):
-            public.verify(private.sign(message, padding.PKCS1v15(), SHA256()), message, padding.PKCS1v15(), SHA256())
-        elif isinstance(private, ec.EllipticCurvePrivateKey) and isinstance(public, ec.EllipticCurvePublicKey):
-            public.verify(private.sign(message, ec.ECDSA(SHA256())), message, ec.ECDSA(SHA256()))
-        else:
-            return False
-    except (InvalidSignature, ValueError):
+    if isinstance(private, RSAPrivateKey) and not _fits_together(private):
         return False
-    return True
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return private.public_key().public_bytes(*form) == public.public_bytes(*form)
+
+
+def _fits_together(key: RSAPrivateKey) -> bool:
+    """Return whether the numbers of an RSA key are those of its primes (RFC 8017, section 3.2)."""
+    numbers = key.private_numbers()
+    public = numbers.public_numbers
+    p, q, d = numbers.p, numbers.q, numbers.d
+    return (
+        min(p, q) > 1
+        and p * q == public.n
+        and public.e * d % (p - 1) == public.e * d % (q - 1) == 1
+        and (numbers.dmp1, numbers.dmq1) == (d % (p - 1), d % (q - 1))
+        and numbers.iqmp * q % p == 1
+    )
 
 
 def _traditional_pem(key: PrivateKey) -> Secret:

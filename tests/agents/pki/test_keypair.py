@@ -2,30 +2,26 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from agents.pki.issue import self_signed_ca
 from agents.pki.keypair import belongs, generate_rsa_key, load_private_key
 from agents.secret import Secret
 
 
-def test_a_key_whose_private_half_is_damaged_belongs_to_no_certificate() -> None:
-    from cryptography.hazmat.primitives.asymmetric import rsa
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
+@pytest.mark.parametrize("number", ["d", "dmp1", "dmq1", "iqmp"])
+def test_a_key_with_a_damaged_number_belongs_to_no_certificate(number: str) -> None:
     key = generate_rsa_key()
     start = datetime(2026, 1, 1, tzinfo=UTC)
     certificate = self_signed_ca("a", key=key, not_before=start, not_after=start + timedelta(days=1))
     loaded = load_private_key(key)
     assert isinstance(loaded, rsa.RSAPrivateKey)
-    numbers = loaded.private_numbers()
-    damaged = rsa.RSAPrivateNumbers(
-        p=numbers.p,
-        q=numbers.q,
-        d=numbers.d,
-        dmp1=numbers.dmp1 ^ 4,
-        dmq1=numbers.dmq1,
-        iqmp=numbers.iqmp,
-        public_numbers=numbers.public_numbers,
-    ).private_key(unsafe_skip_rsa_key_validation=True)
+    private = loaded.private_numbers()
+    numbers = {name: getattr(private, name) for name in ("p", "q", "d", "dmp1", "dmq1", "iqmp")}
+    numbers[number] ^= 1 << 40
+    damaged = rsa.RSAPrivateNumbers(**numbers, public_numbers=private.public_numbers).private_key(unsafe_skip_rsa_key_validation=True)
     pem = Secret(damaged.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
 
     assert belongs(certificate, key)
