@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from agents.documents import as_mapping, load_json
 from nodeup.assets.catalog import AssetSource
 from nodeup.planners.context import PlanContext
 from nodeup.resources.archive import ArchiveMembers
 from nodeup.resources.image import ImageFiles
 from nodeup.resources.kinds import AnyResource
 from nodeup.spec.etcd_manifest import EtcdImage, EtcdManifest
-from nodeup.spec.section import Section
 
 #: The programs that etcd-manager runs; 3.4 has no etcdutl.
 _PROGRAMS = ("etcd", "etcdctl", "etcdutl")
@@ -59,11 +57,9 @@ def _archives(context: PlanContext) -> dict[str, AssetSource]:
 
 def _wanted_images(manifest: EtcdManifest) -> tuple[EtcdImage, ...]:
     """Return the one image of a version that is fixed, else all: the version in the backup store may be any that kops mounts."""
-    static = manifest.flag("static-config")
-    if not static:
+    if manifest.static is None:
         return manifest.images
-    where = "--static-config"
-    version = Section(where, as_mapping(load_json(static, where=where), where=where)).text("etcdVersion")
+    version = manifest.static.etcd_version
     return tuple(image for image in manifest.images if version in image.versions) or manifest.images
 
 

@@ -1,7 +1,8 @@
 """The native profile: etcd-manager and protokube as services of the machine, configured from kops' own etcd manifests.
 
 A manifest says with which flags, variables and images kops would run etcd-manager in a pod; the same is said here in
-/etc/node-agents (schemas: docs/contracts.md). Where the volumes of a member are found is in `nodeup.planners.etcd_volumes`.
+/etc/node-agents (schemas: docs/contracts.md). Where the volumes of a member are found is in `nodeup.planners.etcd_volumes`,
+at which address it serves in `nodeup.planners.etcd_address`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from agents.secret import Secret
 from nodeup.data import data_text
 from nodeup.planners.context import PlanContext, Profile
 from nodeup.planners.etc_hosts import host_records
+from nodeup.planners.etcd_address import own_address
 from nodeup.planners.etcd_binaries import binary_directories, plan_etcd_binaries
 from nodeup.planners.etcd_manager_tls import pki_directory
 from nodeup.planners.etcd_volumes import volume_of
@@ -24,6 +26,8 @@ from nodeup.spec.etcd_manifest import EtcdManifest, read_etcd_manifest
 
 API_VERSION = "node-agents/v1"
 CONFIG_DIRECTORY = "/etc/node-agents"
+#: Where an operator's file assets say what protokube cannot learn from kops: which disks hold etcd.
+DROP_INS = f"{CONFIG_DIRECTORY}/protokube.d"
 PROGRAMS = "/opt/kops/bin"
 PROTOKUBE = "protokube.service"
 #: The template that all etcd-managers are instances of.
@@ -77,6 +81,7 @@ def _etcd_manager(context: PlanContext, manifest: EtcdManifest, service: str, st
     path = f"{CONFIG_DIRECTORY}/etcd-manager-{manifest.cluster}.yaml"
     flags: dict[str, object] = {name: value for name, value in manifest.flags.items() if name not in _DROPPED_FLAGS}
     flags |= {
+        "address": manifest.flag("address") or own_address(context, manifest),
         "backup-store": store,
         "binaries": list(binary_directories(context, manifest)),
         "pki-dir": pki_directory(manifest.cluster),
@@ -107,7 +112,7 @@ def _protokube(context: PlanContext, manifests: tuple[EtcdManifest, ...], stores
         "nodeName": context.node_name,
         "role": context.spec.boot.role.value,
         "cloud": context.cloud.value,
-        "volumes": [volume_of(context, manifest, stores[manifest.cluster]) for manifest in manifests],
+        "volumes": [volume_of(manifest, stores[manifest.cluster]) for manifest in manifests],
         "hosts": [{"hostname": record.hostname, "addresses": list(record.addresses)} for record in host_records(context)],
         "env": environment,
     }
@@ -117,7 +122,13 @@ def _protokube(context: PlanContext, manifests: tuple[EtcdManifest, ...], stores
         definition=data_text(PROTOKUBE),
         enabled=True,
         running=True,
-        restart_on=(path,),
+        restart_on=(path, *_drop_ins(context)),
         manage_state=True,
         smart_restart=True,
     )
+
+
+def _drop_ins(context: PlanContext) -> tuple[str, ...]:
+    """Return the drop-ins that this plan writes."""
+    paths = {asset.text("path") for asset in context.spec.file_assets}
+    return tuple(sorted(path for path in paths if path.startswith(f"{DROP_INS}/")))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agents.documents import as_mapping, load_yaml
+from agents.documents import as_list, as_mapping, as_str, load_json, load_yaml
 from agents.errors import SpecError
 from nodeup.spec.section import Section
 
@@ -24,6 +24,22 @@ class EtcdImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StaticNode:
+    """A node that `--static-config` names. `addresses` may hold host names: kops writes what the instance group says."""
+
+    id: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticConfig:
+    """The version and all nodes of a cluster that does not learn them from its backup store (kops: on metal)."""
+
+    etcd_version: str
+    nodes: tuple[StaticNode, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EtcdManifest:
     """One etcd cluster's manager."""
 
@@ -35,6 +51,8 @@ class EtcdManifest:
     images: tuple[EtcdImage, ...]
     #: Where kops has etcd's log on the host.
     log_file: str
+    #: None where the version and the members are decided in the backup store.
+    static: StaticConfig | None
 
     def flag(self, name: str) -> str:
         """Return a flag that is given once; "" where it is not."""
@@ -55,12 +73,14 @@ def read_etcd_manifest(content: bytes, *, where: str) -> EtcdManifest:
     if not label.startswith(_PREFIX) or not containers:
         raise SpecError(f"{where}: wanted a pod labelled k8s-app: {_PREFIX}<cluster>, found {label!r}")
     container = containers[0]
+    flags = _flags(container.texts("args"))
     return EtcdManifest(
         cluster=label.removeprefix(_PREFIX),
-        flags=_flags(container.texts("args")),
+        flags=flags,
         environment={variable.text("name"): variable.text("value") for variable in container.sections("env") if variable.has("value")},
         images=tuple(_images(pod.section("spec"), container)),
         log_file=_log_file(pod.section("spec")),
+        static=_static(flags.get("static-config", ""), where=f"{where}: --static-config"),
     )
 
 
@@ -72,6 +92,24 @@ def _flags(arguments: tuple[str, ...]) -> dict[str, str | list[str]]:
             name, equals, value = argument.lstrip("-").partition("=")
             collected.setdefault(name, []).append(value if equals else "true")
     return {name: values[0] if len(values) == 1 else values for name, values in collected.items()}
+
+
+def _static(text: str | list[str], *, where: str) -> StaticConfig | None:
+    if not text:
+        return None
+    document = as_mapping(load_json(as_str(text, where=where), where=where), where=where)
+    nodes = [as_mapping(node, where=f"{where}: nodes") for node in as_list(document.get("nodes") or [], where=f"{where}: nodes")]
+    return StaticConfig(
+        etcd_version=as_str(document.get("etcdVersion"), where=f"{where}: etcdVersion"),
+        nodes=tuple(_static_node(node, where=f"{where}: nodes") for node in nodes),
+    )
+
+
+def _static_node(node: Mapping[str, object], *, where: str) -> StaticNode:
+    addresses = as_list(node.get("ip") or [], where=f"{where}: ip")
+    return StaticNode(
+        id=as_str(node.get("id"), where=f"{where}: id"), addresses=tuple(as_str(one, where=f"{where}: ip") for one in addresses)
+    )
 
 
 def _images(spec: Section, container: Section) -> Iterator[EtcdImage]:

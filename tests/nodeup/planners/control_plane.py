@@ -35,6 +35,7 @@ def control_plane(
     authentication: Mapping[str, object] | None = None,
     secrets: Mapping[str, str] | None = None,
     manifests: Mapping[str, Mapping[str, object]] | None = None,
+    private_ipv4: str = "",
 ) -> PlanContext:
     """Return a node with an API server; `server` is laid over KubeAPIServer, `manifests` are etcd manifests by base name."""
     stored = manifests or {}
@@ -55,7 +56,7 @@ def control_plane(
         "etcdManifests": [f"{BASE}/manifests/etcd/{name}.yaml" for name in stored],
         **(config or {}),
     }
-    context = plan_context(role=role, cloud=cloud, profile=profile, config=document)
+    context = plan_context(role=role, cloud=cloud, profile=profile, config=document, private_ipv4=private_ipv4)
     keysets = {
         name: Keyset(
             name=name,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-import pytest
 import yaml
 
-from agents.errors import SpecError
 from nodeup.planners.context import PlanContext, Profile
 from nodeup.planners.manifests import plan_manifests
 from nodeup.planners.native_agents import plan_native_agents
@@ -37,6 +35,10 @@ def document(context: PlanContext, path: str) -> dict[str, object]:
 
 def volume(context: PlanContext) -> dict[str, object]:
     return cast("list[dict[str, object]]", document(context, "/etc/node-agents/protokube.yaml")["volumes"])[0]
+
+
+def flags(context: PlanContext) -> dict[str, object]:
+    return cast("dict[str, object]", document(context, "/etc/node-agents/etcd-manager-main.yaml")["flags"])
 
 
 def test_only_control_planes_of_the_native_profile_have_them() -> None:
@@ -105,24 +107,19 @@ def test_a_cloud_volume_is_found_by_its_tags() -> None:
     assert found["allowFormat"] is True
 
 
-def overridden(content: str) -> PlanContext:
-    assets = [{"path": "/etc/node-agents/volumes.yaml", "content": content}]
-    return control_plane(manifests={"main": external("main", STATIC)}, config={"FileAssets": assets})
+def test_protokube_restarts_when_an_operator_says_something_else_of_the_disks() -> None:
+    assets = [{"path": f"/etc/node-agents/{name}", "content": ""} for name in ("protokube.d/disks.yaml", "protokube.data")]
+    planned = by_id(plan_native_agents(control_plane(manifests={"main": external("main")}, config={"FileAssets": assets})))
+    unit = planned["unit:protokube.service"]
+    assert isinstance(unit, Unit)
+    assert unit.restart_on == ("/etc/node-agents/protokube.yaml", "/etc/node-agents/protokube.d/disks.yaml")
 
 
-def test_an_operator_names_the_disk() -> None:
-    found = volume(overridden("volumes: [{etcdCluster: main, find: {serial: disk-0}, allowFormat: true}]"))
-    assert found["find"] == {"serial": "disk-0"}
-    assert (found["allowFormat"], found["mountPoint"], found["memberName"]) == (True, "", "c--main--0")
-
-
-@pytest.mark.parametrize(
-    "entry", ["{find: {}}", "{find: {path: /dev/vdb, label: x}}", "{find: {wwn: x}}", "{find: {path: /dev/vdb}, force: true}", "{}"]
-)
-def test_what_an_operator_got_wrong_is_refused(entry: str) -> None:
-    text = f"volumes: [{entry.replace('{', '{etcdCluster: main, ', 1).replace(', }', '}')}]"
-    with pytest.raises(SpecError, match=r"/etc/node-agents/volumes\.yaml"):
-        list(plan_native_agents(overridden(text)))
+def test_a_manager_is_told_its_address() -> None:
+    context = control_plane(cloud="hetzner", private_ipv4="10.0.0.4", manifests={"main": external("main")})
+    assert flags(context)["address"] == "10.0.0.4"
+    nowhere = control_plane(manifests={"main": external("main")})
+    assert "address" not in flags(nowhere)
 
 
 def test_clusters_that_share_a_store_get_a_directory_each() -> None:
@@ -143,8 +140,7 @@ def test_etcd_comes_from_an_asset_where_one_is_listed() -> None:
     (archive,) = (resource for resource in planned if isinstance(resource, ArchiveMembers))
     assert (archive.url, archive.directory) == (url, "/opt/etcd-v3.5.16")
     assert not any(isinstance(resource, ImageFiles) for resource in planned)
-    flags = cast("dict[str, object]", document(context, "/etc/node-agents/etcd-manager-main.yaml")["flags"])
-    assert flags["binaries"] == ["/opt/etcd-v3.5.16"]
+    assert flags(context)["binaries"] == ["/opt/etcd-v3.5.16"]
 
 
 def test_otherwise_etcd_comes_from_the_image_of_the_wanted_version() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agents.errors import SpecError
-from nodeup.spec.etcd_manifest import EtcdImage, read_etcd_manifest
+from nodeup.spec.etcd_manifest import EtcdImage, StaticConfig, StaticNode, read_etcd_manifest
 
 MANIFEST = b"""
 apiVersion: v1
@@ -42,6 +42,21 @@ def test_the_newest_version_of_an_image_is_its_own() -> None:
     assert read_etcd_manifest(MANIFEST, where="x").images == (
         EtcdImage(reference="registry.example.com/etcd:v3.5.10", versions=("3.5.9", "3.5.10")),
     )
+
+
+def test_the_nodes_of_a_static_cluster_are_read_back() -> None:
+    assert read_etcd_manifest(MANIFEST, where="x").static is None
+    text = b'{"etcdVersion":"3.5.10","nodes":[{"id":"a","ip":["10.0.0.1","node0"]},{"id":"b"}]}'
+    static = MANIFEST.replace(b"--also-stdout", b"'--static-config=" + text + b"'")
+    assert read_etcd_manifest(static, where="x").static == StaticConfig(
+        etcd_version="3.5.10", nodes=(StaticNode(id="a", addresses=("10.0.0.1", "node0")), StaticNode(id="b", addresses=()))
+    )
+
+
+def test_a_static_cluster_without_a_version_is_refused() -> None:
+    static = MANIFEST.replace(b"--also-stdout", b"'--static-config={\"nodes\":[]}'")
+    with pytest.raises(SpecError, match=r"events\.yaml: --static-config: etcdVersion"):
+        read_etcd_manifest(static, where="events.yaml")
 
 
 def test_another_pod_is_refused() -> None:
