@@ -132,7 +132,7 @@ class Worker:
                 # The CA's keys may have been rotated since: ask without naming them.
                 return self._ask_for_config(NextCall(call=Call.CONFIG, must=decision.must), None)
             if decision.must:
-                self._give_up(outcome, "its configuration")
+                self._give_up(outcome, "configuration")
             log.log(logging.INFO if outcome.reason is Reason.JOINED else logging.WARNING, "kops-controller: %s", outcome.message)
             return None
         return self._believed(outcome, wanted if both else None)
