@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from agents.errors import AgentError
 from etcdmanager.etcd.answers import KeyValue
+from etcdmanager.etcd.blocking import blocking_client
 from examples.demo_kit.managers import PATIENCE, Managers
 from examples.demo_kit.story import NotAsItShouldBeError, Story, check
 
@@ -159,10 +160,12 @@ async def _make_life_hard(story: Story, managers: Managers) -> None:
 
 
 async def _write(managers: Managers) -> None:
-    async with managers.client(managers.names[0]) as client:
+    first = managers.names[0]
+    # A plain synchronous program would write like this.
+    with blocking_client(managers.url(first), tls=managers.tls()) as etcd:
         for number in range(LEASES):
-            lease = await client.grant(3600)
-            await client.put(b"demo/leased/%d" % number, b"holds while I live", lease_id=lease)
+            etcd.put(f"demo/leased/{number}", "holds while its lease lives", lease=etcd.lease(3600))
+    async with managers.client(first) as client:
         for start in range(0, KEYS, _BATCH):
             pairs = [(b"demo/keys/%05d" % number, b"value %d " % number * 20) for number in range(start, start + _BATCH)]
             await client.put_many(pairs)

@@ -153,13 +153,20 @@ class Managers:
 
     def client(self, name: str) -> EtcdClient:
         """Return a client with the API server's certificate."""
+        return EtcdClient([self.url(name)], tls=self.tls())
+
+    def url(self, name: str) -> str:
+        """Return where a member serves clients."""
+        return f"https://{self.address(name)}:{self.ports[0]}"
+
+    def tls(self) -> ClientTls:
+        """Return the API server's certificate, and the CA that it trusts."""
         apiserver = self.node / "srv/kubernetes/kube-apiserver"
-        tls = ClientTls(
+        return ClientTls(
             ca_pem=(apiserver / "etcd-ca.crt").read_bytes(),
             certificate_pem=(apiserver / "etcd-client.crt").read_bytes(),
             key=Secret((apiserver / "etcd-client.key").read_bytes()),
         )
-        return EtcdClient([f"https://{self.address(name)}:{self.ports[0]}"], tls=tls)
 
     async def until_written(self, name: str, key: bytes, value: bytes) -> float:
         """Write through one member as soon as it lets us; return how many seconds that took."""
