@@ -68,9 +68,13 @@ class RefusedError(Exception):
         self.reply = Reply(status=status, body=f"{text}\n".encode(), headers=headers or {})
 
 
-@functools.cache
 def cluster_ca(name: str = "kubernetes-ca") -> Keypair:
     """A CA; the same one each time, because keys are slow to make. Valid for a long time around 2026."""
+    return _ca(name)
+
+
+@functools.cache
+def _ca(name: str) -> Keypair:
     key = generate_rsa_key()
     begin = datetime(2020, 1, 1, tzinfo=UTC)
     return Keypair(certificate_pem=self_signed_ca(name, key=key, not_before=begin, not_after=begin + timedelta(days=7300)), key=key)
