@@ -162,6 +162,8 @@ def _attempt(options: Options, progress: Progress, stopping: threading.Event) ->
         session.context.digests.save()
     if stopping.is_set() and not result.is_complete:
         raise Stopped("nodeup was told to stop; the next run completes what is missing")
+    if result.is_complete:
+        session.context.journal.forget_others(step.id for step in session.graph.steps)
     return result
 
 

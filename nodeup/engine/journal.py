@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import posixpath
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agents.errors import NotFoundError
 from agents.host.protocol import FileStat, Host
 from nodeup.resources.protocol import STATE_DIRECTORY
+
+log = logging.getLogger(__name__)
 
 JOURNAL = f"{STATE_DIRECTORY}/journal"
 DIGESTS = f"{STATE_DIRECTORY}/digests.json"
@@ -46,19 +50,18 @@ class Journal:
         """Forget the action."""
         self._host.remove(self._path(resource))
 
-    def pending(self) -> tuple[str, ...]:
-        """Return the resources with begun actions, sorted; damaged markers are left out."""
+    def forget_others(self, resources: Iterable[str]) -> None:
+        """Forget actions on resources that are not among these: the plan has none of them any more, so nobody completes them."""
+        kept = {self._path(resource) for resource in resources}
         try:
             names = self._host.list(JOURNAL)
         except NotFoundError:
-            return ()
-        found = []
-        for name in names:
-            try:
-                found.append(str(json.loads(self._host.read(f"{JOURNAL}/{name}"))["resource"]))
-            except (NotFoundError, ValueError, KeyError, TypeError):
-                continue
-        return tuple(sorted(found))
+            return
+        for path in sorted({f"{JOURNAL}/{name}" for name in names} - kept):
+            log.info(
+                "forgot an interrupted action on what is not planned any more: %s", self._host.read(path).decode(errors="replace").strip()
+            )
+            self._host.remove(path)
 
     @staticmethod
     def _path(resource: str) -> str:
