@@ -458,3 +458,44 @@ def test_a_second_manager_on_the_same_data_is_turned_away(tmp_path: Path) -> Non
             group.managers["etcd-a"] = first
 
         asyncio.run(scenario())
+
+
+async def voters(group: ManagerGroup, asked: str) -> list[str]:
+    """Return the names of those that vote, by a linearizable list; empty while there are learners or nobody agrees."""
+    try:
+        async with group.client(asked) as client:
+            found = await client.members(linearizable=True, deadline=timedelta(seconds=1))
+    except AgentError:
+        return []
+    return [] if any(m.is_learner for m in found.members) else sorted(m.name for m in found.members)
+
+
+def test_a_cluster_grows_from_one_to_three_through_learners_and_shrinks_back_to_one(tmp_path: Path) -> None:
+    with manager_group(tmp_path, 3) as group:
+
+        async def until_voters(names: list[str]) -> None:
+            began = time.monotonic()
+            while await voters(group, "etcd-a") != names:
+                assert time.monotonic() - began < 60, group.logs()
+                await asyncio.sleep(0.3)
+
+        async def scenario() -> None:
+            group.control.write_spec(ClusterSpec(member_count=1, etcd_version=VERSION))
+            group.start_all()
+            await until_voters(["etcd-a"])
+            await group.until_written("etcd-a", b"key", b"value")
+            group.control.write_spec(ClusterSpec(member_count=3, etcd_version=VERSION))
+            await until_voters(["etcd-a", "etcd-b", "etcd-c"])
+            assert await value(group, "etcd-c", b"key") == b"value"
+            group.control.write_spec(ClusterSpec(member_count=1, etcd_version=VERSION))
+            await asyncio.sleep(1)
+            began = time.monotonic()
+            left: list[str] = []
+            while len(left) != 1:
+                assert time.monotonic() - began < 60, group.logs()
+                found = [await voters(group, name) for name in group.names]
+                left = min((names for names in found if names), key=len, default=[])
+                await asyncio.sleep(0.3)
+            assert await value(group, left[0], b"key") == b"value"
+
+        asyncio.run(scenario())
