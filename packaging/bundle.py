@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import compileall
 import hashlib
-import importlib.util
 import lzma
 import os
 import py_compile
@@ -29,7 +28,9 @@ import tarfile
 import tempfile
 import tomllib
 from pathlib import Path
-from types import ModuleType
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from private_apt import download, unpack
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("NODE_AGENTS_CACHE", ROOT / ".cache")) / "bundle"
@@ -94,33 +95,13 @@ sys.exit(main())
 '''
 
 
-def load_fetcher() -> ModuleType:
-    """Return packaging/fetch-etcd as a module: it knows how to use apt without touching the system."""
-    from importlib.machinery import SourceFileLoader
-
-    loader = SourceFileLoader("fetch_etcd", str(ROOT / "packaging/fetch-etcd"))
-    spec = importlib.util.spec_from_loader("fetch_etcd", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
 def unpack_debs(scratch: Path) -> Path:
     """Download and unpack the Debian packages; return the tree. They are kept in the cache."""
     debs = CACHE / f"debs-{hashlib.sha256(' '.join((SUITE, *DEBS)).encode()).hexdigest()[:12]}"
     if not (debs / ".complete").exists():
-        apt = load_fetcher()
-        debs.mkdir(parents=True, exist_ok=True)
-        sources = "".join(f"deb {mirror} {SUITE} main\n" for mirror in apt.apt_mirrors()[:1])
-        command = apt.private_apt(scratch / "apt", sources)
-        apt.run(*command, "update")
-        apt.run(*command, "download", *DEBS, cwd=debs)
+        download(DEBS, suite=SUITE, into=debs)
         (debs / ".complete").touch()
-    tree = scratch / "tree"
-    for deb in sorted(debs.glob("*.deb")):
-        subprocess.run(["dpkg", "-x", str(deb), str(tree)], check=True)
-    return tree
+    return unpack(debs, scratch / "tree")
 
 
 def install_wheels(site: Path) -> None:
