@@ -1,4 +1,4 @@
-"""A store in an S3 bucket, or in one of the services that speak S3; the only file that knows obstore.
+"""A store in an S3 bucket, or in one of the services that speak S3, through obstore.
 
 Conditional writes are S3's own (`If-None-Match: *`, `If-Match: <etag>`) and are sent once: a repeated one can be refused
 because of its own first attempt, whose answer got lost, and would then report a loser where there was a winner.
@@ -15,28 +15,20 @@ Not done, on purpose or because obstore cannot:
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
 
-from agents.errors import AccessError, AgentError, ConflictError, NotFoundError, SpecError, TransientError
-from agents.secret import Secret
+from agents.errors import NotFoundError
 from agents.stores.keys import check_key, check_prefix, joined
+from agents.stores.obstore_errors import meaning
 from agents.stores.protocol import Entry, Versioned
+from agents.stores.s3_settings import CONNECT_TIMEOUT, S3Settings, bucket_region
 
 if TYPE_CHECKING:
     from obstore.store import S3Store as Client
-
-log = logging.getLogger(__name__)
-
-#: A node's own region answers within milliseconds; whoever does not answer in 5 s has a network problem.
-CONNECT_TIMEOUT = timedelta(seconds=5)
 
 #: For one small request as a whole, for one part of an upload, and between two pieces of a download.
 REQUEST_TIMEOUT = timedelta(seconds=60)
@@ -53,73 +45,6 @@ PARTS_AT_ONCE = 3
 
 #: What `stream` yields at least, until the last piece.
 PIECE_BYTES = 1 << 20
-
-#: Codes of S3's error documents that come with status 400 but mean: your credentials are of no use.
-_ACCESS_CODES = ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed")
-_ACCESS_STATUS = frozenset({401, 403})
-
-#: Request timeout, a conflicting operation in progress, too many requests; from 500 on everything may pass.
-_PASSING_STATUS = frozenset({408, 409, 429})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S3Settings:
-    """Where a bucket is and who we are there; None where the ambient chain decides (environment, web identity, ECS, IMDSv2)."""
-
-    scheme: str
-    bucket: str
-    endpoint: str | None = None
-    region: str | None = None
-    access_key_id: str | None = None
-    secret_access_key: Secret | None = None
-    session_token: Secret | None = None
-    profile: str | None = None
-    encryption: str | None = None
-
-    @classmethod
-    def from_environment(cls, scheme: str, bucket: str, environment: Mapping[str, str]) -> S3Settings:
-        """Read the variables that kops' agents have (`S3_*`), or else AWS' own; SpecError where they contradict each other.
-
-        With `S3_ENDPOINT`, only `S3_REGION` (or us-east-1), `S3_ACCESS_KEY_ID` and `S3_SECRET_ACCESS_KEY` count, and paths
-        hold the bucket (path style). `do:// linode:// hos:// scw://` always need an endpoint.
-
-        Source: kops util/pkg/vfs/s3context.go; reference/nodeup.md 1.10.
-        """
-        if environment.get("KOPS_STATE_S3_ACL"):
-            log.warning("KOPS_STATE_S3_ACL is set, but object ACLs are not supported; use a bucket policy")
-        endpoint = environment.get("S3_ENDPOINT") or None
-        encryption = environment.get("NODE_AGENTS_S3_SSE") or None
-        if endpoint is None:
-            if scheme != "s3":
-                raise SpecError(f"{scheme}://{bucket} needs S3_ENDPOINT, S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY in the environment")
-            return cls(
-                scheme=scheme,
-                bucket=bucket,
-                region=environment.get("S3_REGION") or None,
-                profile=_profile(environment),
-                encryption=encryption,
-                access_key_id=environment.get("AWS_ACCESS_KEY_ID") or None,
-                secret_access_key=_secret(environment, "AWS_SECRET_ACCESS_KEY"),
-                session_token=_secret(environment, "AWS_SESSION_TOKEN"),
-            )
-        if "://" not in endpoint:
-            endpoint = f"https://{endpoint}"  # kops takes a host alone too
-        if urlsplit(endpoint).scheme not in {"http", "https"} or not urlsplit(endpoint).netloc:
-            raise SpecError(f"S3_ENDPOINT is {endpoint!r}, wanted https://host or http://host:port")
-        key_id, key = environment.get("S3_ACCESS_KEY_ID"), _secret(environment, "S3_SECRET_ACCESS_KEY")
-        if not key_id or key is None:
-            raise SpecError(
-                "S3_ENDPOINT is set, but S3_ACCESS_KEY_ID or S3_SECRET_ACCESS_KEY is not; there are no ambient credentials for it"
-            )
-        return cls(
-            scheme=scheme,
-            bucket=bucket,
-            endpoint=endpoint.rstrip("/"),
-            region=environment.get("S3_REGION") or "us-east-1",
-            access_key_id=key_id,
-            secret_access_key=key,
-            encryption=encryption,
-        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -276,7 +201,7 @@ class S3Store:
         except (BaseError, OSError, ValueError) as error:
             if pieces is not None and pieces.failure is not None:
                 raise pieces.failure from None
-            raise _meaning(error, f"{self.url}/{key}" if key else self.url) from error
+            raise meaning(error, f"{self.url}/{key}" if key else self.url) from error
 
 
 class _Pieces:
@@ -339,93 +264,3 @@ def _profile_credentials(profile: str) -> object:
     from obstore.auth.boto3 import Boto3CredentialProvider
 
     return Boto3CredentialProvider(Session(profile_name=profile))
-
-
-def bucket_region(bucket: str, *, endpoint: str = "https://s3.amazonaws.com") -> str | None:
-    """Return the region that S3 names for a bucket, or None where it cannot be asked.
-
-    S3 puts `x-amz-bucket-region` into the answer to anybody's HEAD, refused or redirected, so no credentials are needed.
-    A node's own region is no substitute: state stores are shared between regions.
-    """
-    import http.client
-    import ssl
-
-    where = urlsplit(endpoint)
-    seconds = CONNECT_TIMEOUT.total_seconds()
-    connection = (
-        http.client.HTTPSConnection(where.netloc, timeout=seconds, context=ssl.create_default_context())
-        if where.scheme == "https"
-        else http.client.HTTPConnection(where.netloc, timeout=seconds)
-    )
-    try:
-        connection.request("HEAD", f"/{quote(bucket)}")
-        return connection.getresponse().getheader("x-amz-bucket-region")
-    except (OSError, http.client.HTTPException) as error:
-        log.warning("the region of bucket %s cannot be asked for (%s); set S3_REGION if it is not us-east-1", bucket, error)
-        return None
-    finally:
-        connection.close()
-
-
-def _profile(environment: Mapping[str, str]) -> str | None:
-    """Return the ~/.aws profile to use: the one that is named, or `default` where that is all there is; None on a node."""
-    if named := environment.get("AWS_PROFILE"):
-        return named
-    told = environment.get("AWS_ACCESS_KEY_ID") or environment.get("AWS_WEB_IDENTITY_TOKEN_FILE")
-    home = environment.get("HOME")
-    return "default" if not told and home and Path(home, ".aws", "credentials").is_file() else None
-
-
-def _secret(environment: Mapping[str, str], name: str) -> Secret | None:
-    value = environment.get(name)
-    return Secret(value) if value else None
-
-
-def _meaning(error: Exception, where: str) -> AgentError:
-    """Return our error for one of obstore's, some of which only tell by their text what S3 answered."""
-    from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, PreconditionError, UnauthenticatedError
-
-    said = str(error).split("\n\nDebug source", 1)[0].strip()
-    match error:
-        case _ if "NoSuchBucket" in said:
-            hint = "check the URL, S3_ENDPOINT and the region"
-            meaning: AgentError = SpecError(f"{where}: the bucket does not exist", code="store-no-bucket", hint=hint)
-        case FileNotFoundError():
-            meaning = NotFoundError(f"{where} does not exist", code="store-not-found")
-        case AlreadyExistsError():
-            meaning = ConflictError(f"{where} exists already", code="store-conflict")
-        case PreconditionError():
-            meaning = ConflictError(f"{where} was changed since it was read, or is gone", code="store-conflict")
-        case PermissionDeniedError() | UnauthenticatedError():
-            meaning = _refusal(said, where)
-        case _:
-            meaning = _by_status(said, where)
-    return meaning
-
-
-def _by_status(said: str, where: str) -> AgentError:
-    """Return the error for an answer that obstore has no class for, or for no answer at all."""
-    status = _status(said)
-    if status in _ACCESS_STATUS or any(f"<Code>{code}<" in said for code in _ACCESS_CODES):
-        return _refusal(said, where)
-    if status is not None and 300 <= status < 500 and status not in _PASSING_STATUS:
-        return SpecError(f"{where}: {_short(said)}", code="store-unusable", hint="if the bucket is in another region, set S3_REGION")
-    return TransientError(f"{where}: {_short(said)}", code="store-transient")
-
-
-def _refusal(said: str, where: str) -> AccessError:
-    return AccessError(f"{where}: {_short(said)}", code="store-access", hint="check the credentials and the bucket's policy")
-
-
-def _status(said: str) -> int | None:
-    found = re.search(r"status code: (\d{3})", said)
-    return int(found.group(1)) if found else None
-
-
-def _short(said: str) -> str:
-    """Return S3's own code and message where the text holds its error document, or else the text without line breaks."""
-    code = re.search(r"<Code>([^<]*)</Code>", said)
-    message = re.search(r"<Message>([^<]*)</Message>", said)
-    if code:
-        return f"{code.group(1)}: {message.group(1)}" if message else code.group(1)
-    return " ".join(said.split())

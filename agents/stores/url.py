@@ -74,7 +74,8 @@ def _http(url: str) -> Store:
 
 
 def _s3(url: str, scheme: str, rest: str, environment: Mapping[str, str]) -> Store:
-    from agents.stores.s3 import S3Settings, S3Store
+    from agents.stores.s3 import S3Store
+    from agents.stores.s3_settings import S3Settings
 
     bucket, _, prefix = rest.partition("/")
     if not bucket:

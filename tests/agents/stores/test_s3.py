@@ -13,7 +13,7 @@ import pytest
 
 from agents.errors import AccessError, AgentError, ConflictError, NotFoundError, SpecError, TransientError
 from agents.stores.protocol import Store
-from agents.stores.s3 import S3Settings, bucket_region
+from agents.stores.s3_settings import S3Settings, bucket_region
 from agents.stores.url import open_store
 from tests.support.http import Answer, HttpServer, Request, http_server
 from tests.support.s3 import s3_server
