@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nodeup.resources.archive import ArchiveMembers
-from nodeup.resources.certificate import Certificate, Kubeconfig
+from nodeup.resources.certificate import BootstrapCertificates, Certificate, Kubeconfig
 from nodeup.resources.content import FromAsset, Literal
 from nodeup.resources.file import Directory, File, Symlink
 from nodeup.resources.hosts import HostsBlock
@@ -57,7 +57,7 @@ def _part(resource: AnyResource, unit_directory: str, *, with_assets: bool) -> A
             return replace(resource, on_change=())
         case Unit() if resource.definition is not None:
             return File(path=f"{unit_directory}/{resource.full_name}", content=Literal(resource.definition.encode()), mode=0o644)
-        case ArchiveMembers() | Certificate() | HostsBlock() | ImageFiles() | Kubeconfig() | Symlink():
+        case ArchiveMembers() | BootstrapCertificates() | Certificate() | HostsBlock() | ImageFiles() | Kubeconfig() | Symlink():
             return resource
         case _:
             return None

@@ -81,11 +81,11 @@ def _ca(name: str) -> Keypair:
 
 
 @functools.cache
-def _leaf(common_name: str, names: tuple[str, ...], usage: Usage, ca: str = "kubernetes-ca") -> Keypair:
+def _leaf(common_name: str, names: tuple[str, ...], usage: Usage, ca: Keypair) -> Keypair:
     key = generate_rsa_key()
     begin = datetime(2020, 1, 1, tzinfo=UTC)
     request = CertificateRequest(common_name=common_name, alternate_names=names, usage=usage)
-    pem = issue(request, signer=cluster_ca(ca), key=key, not_before=begin, not_after=begin + timedelta(days=7300))
+    pem = issue(request, signer=ca, key=key, not_before=begin, not_after=begin + timedelta(days=7300))
     return Keypair(certificate_pem=pem, key=key)
 
 
@@ -113,7 +113,7 @@ class RateLimit:
 class KopsController:
     """One server, and what it knows."""
 
-    def __init__(self, *, cluster_name: str, now: Callable[[], datetime], node_config: str = "", ca: str = "kubernetes-ca") -> None:
+    def __init__(self, *, cluster_name: str, now: Callable[[], datetime], node_config: str = "", ca: Keypair | None = None) -> None:
         self.cluster_name = cluster_name
         self.inventory = Inventory(now=now)
         self.node_config = node_config
@@ -133,13 +133,13 @@ class KopsController:
         #: Which certificate the server shows; a name that is not in it does not verify.
         self.server_names: tuple[str, ...] = (f"kops-controller.internal.{cluster_name}", "127.0.0.1", "::1")
         self.validity = timedelta(days=455)
-        self._ca = ca
+        self._ca = cluster_ca() if ca is None else ca
         self._now = now
         self._lock = threading.Lock()
 
     @property
     def ca_pem(self) -> bytes:
-        return cluster_ca(self._ca).certificate_pem
+        return self._ca.certificate_pem
 
     # --- what it decides
 
@@ -189,7 +189,7 @@ class KopsController:
         if name not in CERTIFICATES:
             raise RefusedError(400, f"unexpected key name {name}")
         common_name, organization, usage = CERTIFICATES[name]
-        signer = cluster_ca(self._ca)
+        signer = self._ca
         ca = load_certificate(signer.certificate_pem)
         attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name.format(node=identity.node_name))]
         if organization:
@@ -345,7 +345,7 @@ def _public_key(pem: str) -> CertificateIssuerPublicKeyTypes:
 
 def caller_certificate(cluster_name: str, *, common_name: str | None = None, ca: str = "kubernetes-ca") -> Keypair:
     """What kops-controller calls back with; another name or CA makes it a stranger."""
-    return _leaf(common_name or f"kops-controller.{cluster_name}", (), Usage.CLIENT, ca)
+    return _leaf(common_name or f"kops-controller.{cluster_name}", (), Usage.CLIENT, cluster_ca(ca))
 
 
 def machine_key() -> Secret:
