@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agents.documents import as_mapping, load_yaml
+from agents.secret import Secret
 from nodeup.planners.certificates import config_of, kubeconfig
 from nodeup.planners.components import MANIFESTS, service_user, uses_selinux
 from nodeup.planners.context import PlanContext, Profile
 from nodeup.render.static_pod import SELINUX_CONTEXT, manifest
-from nodeup.resources.content import Literal
+from nodeup.resources.content import SecretLiteral
 from nodeup.resources.file import File
 from nodeup.resources.kinds import AnyResource
 
@@ -32,7 +33,8 @@ def plan_channels(context: PlanContext) -> Iterator[AnyResource]:
     yield File(path=f"{_HOME}/kubeconfig", content=config_of(made), mode=0o400, owner=_USER)
     url = context.spec.config.text("channelsManifest")
     if url:
-        yield File(path=f"{MANIFESTS}/kops-channels.manifest", content=Literal(_manifest(context, url)))
+        # kops puts the credentials of the state store into the pod's variables.
+        yield File(path=f"{MANIFESTS}/kops-channels.manifest", content=SecretLiteral(Secret(_manifest(context, url))))
 
 
 def _manifest(context: PlanContext, url: str) -> bytes:

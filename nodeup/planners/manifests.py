@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agents.secret import Secret
 from nodeup.planners.components import MANIFESTS
 from nodeup.planners.context import PlanContext, Profile
-from nodeup.resources.content import Literal
+from nodeup.resources.content import SecretLiteral
 from nodeup.resources.file import File
 from nodeup.resources.kinds import AnyResource
 
@@ -17,4 +18,6 @@ def plan_manifests(context: PlanContext) -> Iterator[AnyResource]:
         return
     for url in context.spec.config.texts("etcdManifests"):
         name = url.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-        yield File(path=f"{MANIFESTS}/etcd-{name}.manifest", content=Literal(context.spec.manifest(url)), mode=0o440)
+        # kops puts the credentials of the backup store into the pod's variables.
+        content = SecretLiteral(Secret(context.spec.manifest(url)))
+        yield File(path=f"{MANIFESTS}/etcd-{name}.manifest", content=content, mode=0o440)
