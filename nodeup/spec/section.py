@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agents.documents import as_str
 from agents.errors import SpecError
 
 
@@ -105,12 +106,8 @@ class Section:
         return Section(f"{self._at(key)}[{index}]", item)
 
     def _as_text(self, key: str, value: object) -> str:
-        if isinstance(value, str):
-            return value
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, int | float):
-            return f"{value:g}" if isinstance(value, float) else str(value)
+        if isinstance(value, str | bool | int | float):
+            return as_str(value, where=self._at(key))
         raise self._wrong(key, "a text", value)
 
     def _at(self, key: str) -> str:

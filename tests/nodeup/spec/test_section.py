@@ -29,7 +29,9 @@ def test_an_empty_mapping_is_not_an_absent_one() -> None:
     assert section.has("calico")
 
 
-@pytest.mark.parametrize(("value", "text"), [(True, "true"), (False, "false"), (3, "3"), (0.5, "0.5"), ("x", "x")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "true"), (False, "false"), (3, "3"), (0.5, "0.5"), (1234.5678, "1234.5678"), (1e6, "1e+06"), ("x", "x")]
+)
 def test_scalars_become_the_text_that_go_prints(value: object, text: str) -> None:
     assert Section("", {"key": value}).text("key") == text
 
