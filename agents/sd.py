@@ -21,7 +21,10 @@ def notify(state: str) -> bool:
         daemon = importlib.import_module("systemd.daemon")
     except ImportError:
         return _send(address, state)
-    return bool(daemon.notify(state))
+    try:
+        return bool(daemon.notify(state))
+    except OSError:
+        return False
 
 
 def watchdog_interval() -> timedelta | None:

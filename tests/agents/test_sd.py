@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -33,6 +35,17 @@ def test_without_systemd_nothing_happens(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert not sd.notify("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "missing"))
     assert not sd.notify("READY=1")
+
+
+def test_a_manager_that_does_not_take_the_message_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_state: str) -> bool:
+        raise OSError(111, "Connection refused")
+
+    library = ModuleType("systemd.daemon")
+    monkeypatch.setattr(library, "notify", refuse, raising=False)
+    monkeypatch.setitem(sys.modules, "systemd.daemon", library)
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    assert not sd.notify("WATCHDOG=1")
 
 
 @pytest.mark.parametrize(
