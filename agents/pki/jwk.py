@@ -6,6 +6,7 @@ import base64
 from dataclasses import dataclass
 
 from agents.errors import SpecError
+from agents.pki.keypair import load_certificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +20,11 @@ class RsaPublicNumbers:
 
 
 def rsa_public_numbers(certificate_pem: bytes) -> RsaPublicNumbers:
-    """Return the numbers of a certificate's key; SpecError where it is not an RSA key."""
+    """Return the numbers of a certificate's key; SpecError where it is not an RSA key, VerificationError where it cannot be read."""
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-    from cryptography.x509 import load_pem_x509_certificate
     from cryptography.x509.oid import NameOID
 
-    certificate = load_pem_x509_certificate(certificate_pem)
+    certificate = load_certificate(certificate_pem)
     key = certificate.public_key()
     if not isinstance(key, RSAPublicKey):
         raise SpecError(f"wanted a certificate with an RSA key, found {type(key).__name__}")
