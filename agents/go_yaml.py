@@ -43,6 +43,9 @@ _NOT_FINITE = frozenset({".nan", ".NaN", ".NAN"}) | {
 _DIGITS = frozenset("0123456789")
 _NUMBER_START = frozenset("+-.0123456789")
 
+#: Characters of the texts whose meaning is remembered: fields' names, flags, versions. Tokens and keys are longer.
+_LONGEST_CACHED = 24
+
 _KEY_PARTS = re.compile(r"[0-9]+|.", re.DOTALL)
 _INTEGER = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -151,8 +154,13 @@ def _tag_of(value: Scalar) -> str:
             return _STR_TAG
 
 
-@functools.cache
 def _implicit_tag(text: str) -> str:
+    # What is long is seen once, and may be a key: it is not kept.
+    return _cached_tag(text) if len(text) <= _LONGEST_CACHED else _tag_of(plain_scalar(text))
+
+
+@functools.lru_cache(maxsize=4096)
+def _cached_tag(text: str) -> str:
     return _MERGE_TAG if text == "<<" else _tag_of(plain_scalar(text))
 
 
