@@ -58,6 +58,7 @@ self=$(readlink -f "$0") && here=${self%%/*}
 home=${here%%/bin}/agents/%(digest)s
 if [ ! -e "$home/.complete" ]; then
   part=$home.$$ && mkdir -p "$part" && tail -n +%(lines)d "$self" | tar -xJf - -C "$part" || { rm -rf "$part"; exit 1; }
+  sync -f "$part" 2>/dev/null || sync   # a power cut must not leave empty files that are called complete
   : > "$part/.complete"
   mv -T "$part" "$home" 2>/dev/null || rm -rf "$part"   # another start was first: equal by digest
 fi

@@ -49,7 +49,11 @@ fetch_nodeup() {{
   for url in $NODEUP_URLS; do
     echo "fetching nodeup from $url"
     curl --fail --location --silent --show-error --connect-timeout 20 --retry 6 --retry-delay 10 --continue-at - \\
-      --output bin/nodeup.xz "$url.xz" || continue
+      --output bin/nodeup.xz "$url.xz" || {{
+      # 33: this server cannot resume; what is there would stop us for ever
+      if [ $? -eq 33 ]; then rm -f bin/nodeup.xz; fi
+      continue
+    }}
     if xz --decompress --stdout bin/nodeup.xz > bin/.nodeup && mv bin/.nodeup bin/nodeup && have_nodeup; then
       rm -f bin/nodeup.xz
       return 0
@@ -90,6 +94,8 @@ def main() -> int:
     parser.add_argument("--nodeup-sha256", required=True)
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
+    if wrong := [pair for pair in options.env if "=" not in pair]:
+        parser.error(f"--env wants NAME=VALUE, found {wrong[0]}")
     environment = dict(pair.split("=", 1) for pair in options.env)
     text = user_data(
         boot_config=options.boot_config.read_text(), nodeup_urls=options.nodeup_url.split(","),
