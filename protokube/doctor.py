@@ -13,11 +13,9 @@ from agents.status import read_status, status_path
 from protokube.certificates import WARN_BEFORE, expiries
 from protokube.hosts import PATH as HOSTS
 from protokube.hosts import wanted_text
-from protokube.showing import is_stale
+from protokube.showing import glance, is_stale
 from protokube.spec import ProtokubeConfig, load_config
 from protokube.telling import AGENT
-from protokube.volumes.memory import Memory
-from protokube.volumes.observe import look
 from protokube.volumes.phase import Phase, Refuse, Wait, next_step, phase_of
 
 _PROGRAMS = ("blkid", "losetup", "mount", "umount", "fsck", "fsck.ext4", "mkfs.ext4", "resize2fs")
@@ -63,11 +61,10 @@ def _daemon() -> Finding:
 
 
 def _volumes(config: ProtokubeConfig) -> Iterator[Finding]:
-    now = SystemClock().now()
     for wanted in config.volumes:
         check = f"volume {wanted.etcd_cluster}"
         try:
-            view, _ = look(LocalHost(), wanted, Memory(since=now), now)
+            view = glance(wanted)
         except AgentError as error:
             yield Finding(check=check, ok=False, finding=str(error), hint=error.hint)
             continue
@@ -77,8 +74,8 @@ def _volumes(config: ProtokubeConfig) -> Iterator[Finding]:
             case Wait(reason=reason, hint=hint):
                 yield Finding(check=check, ok=False, finding=f"waiting for {reason}", hint=hint)
             case _:
-                in_place = phase_of(view) in {Phase.MOUNTED, Phase.PUBLISHED}
-                yield Finding(check=check, ok=in_place, finding=phase_of(view).value)
+                found = phase_of(view)
+                yield Finding(check=check, ok=found is Phase.PUBLISHED, finding=found.value)
 
 
 def _hosts(config: ProtokubeConfig) -> Finding:

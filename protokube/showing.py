@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from agents.clock import SystemClock
@@ -17,7 +18,7 @@ from protokube.telling import AGENT
 from protokube.volumes.memory import Memory
 from protokube.volumes.observe import look
 from protokube.volumes.phase import Refuse, Wait, next_step, phase_of
-from protokube.volumes.view import Blank, Content, Filesystem, Unfinished, Unknown
+from protokube.volumes.view import Blank, Content, Filesystem, Unfinished, Unknown, VolumeView
 
 COLUMNS = ("ETCD", "MEMBER", "FIND", "DEVICE", "SIZE", "CONTENT", "MOUNTED AT", "USED", "PHASE", "NEXT")
 
@@ -80,11 +81,16 @@ def _left(remaining: timedelta) -> str:
     return f"{format_age(remaining)} left"
 
 
+def glance(wanted: WantedVolume) -> VolumeView:
+    """Return a view of a volume as someone sees it who only looks: whether it was checked or grown is the daemon's to know."""
+    now = SystemClock().now()
+    view, _ = look(LocalHost(), wanted, Memory(since=now), now)
+    return replace(view, grown=True)
+
+
 def _row(wanted: WantedVolume) -> tuple[object, ...]:
-    clock = SystemClock()
-    host = LocalHost()
     try:
-        view, _ = look(host, wanted, Memory(since=clock.now()), clock.now())
+        view = glance(wanted)
     except AgentError as error:
         return (wanted.etcd_cluster, wanted.member_name, str(wanted.find), None, None, None, None, None, "error", str(error))
     step = next_step(view)

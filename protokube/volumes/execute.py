@@ -75,6 +75,8 @@ class Executor:
             case phase.Unpublish():
                 remove_publication(self.host, self.wanted.etcd_cluster)
                 self._systemctl("stop")
+                # Whoever took it away may have changed it.
+                memory = replace(memory, peek=None, check=None, grown=False)
         return memory
 
     # --- steps

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from agents.clock import Clock
 from agents.errors import AgentError
 from agents.host.protocol import Host
+from agents.timestamps import format_timestamp
 from protokube.spec import WantedVolume
 from protokube.volumes.execute import Executor
 from protokube.volumes.memory import Memory
@@ -109,9 +110,13 @@ class Keeper:
             case Unpublish(reason=reason):
                 log.error("volume %s is not usable any more: %s", name, reason)
             case Wait(reason=reason, until=until, hint=hint):
-                log.info("volume %s: waiting for %s until %s; %s", name, reason, until, hint)
-            case Format() | Publish() | Check():
-                log.info("volume %s: decided %s", name, step)
+                log.info("volume %s: waiting for %s, until %s; %s", name, reason, format_timestamp(until), hint)
+            case Format(device=device):
+                log.info("volume %s: formatting blank %s", name, device.path)
+            case Check(device=device):
+                log.info("volume %s: checking %s", name, device.path)
+            case Publish(publication=publication):
+                log.info("volume %s: publishing %s for member %s", name, publication.mount_point, publication.member)
             case _:
                 log.debug("volume %s: decided %s", name, step)
 
