@@ -1,7 +1,7 @@
 """Whether a restore may be asked for at all: the safety rules, as a pure function over what was found out.
 
     S2  the backup must be proven good                     no override: choose another one
-    S3  a healthy quorum has newer data                    --discard-newer
+    S3  a healthy quorum has newer data, or may have       --discard-newer
     S7  the last restore is less than ten minutes old      --again
     S8  the backup is of another cluster                   --clone
     S9  the cluster's etcd version cannot open it          no override: restore with a fitting spec
@@ -70,13 +70,17 @@ def lives(live: LeaderReport | None, now: datetime) -> bool:
 
 
 def _newer_data(wish: Wish, verified: Verified, live: LeaderReport | None, now: datetime) -> Refusal | None:
-    if wish.discard_newer or live is None or not lives(live, now) or live.revision <= verified.contents.revision:
+    """Refuse while a quorum serves, unless its report is younger than the backup and shows nothing newer."""
+    if wish.discard_newer or live is None or not lives(live, now):
         return None
-    return Refusal(
-        code="S3-newer-data",
-        reason=f"the cluster is healthy, and its last {live.revision - verified.contents.revision} revisions are not in the backup",
-        override="--discard-newer",
-    )
+    newer = live.revision - verified.contents.revision
+    if newer > 0:
+        reason = f"the cluster is healthy, and its last {newer} revisions are not in the backup"
+    elif live.reported_at <= verified.taken_at:
+        reason = "the cluster is healthy, and what was written since the backup is not known yet"
+    else:
+        return None
+    return Refusal(code="S3-newer-data", reason=reason, override="--discard-newer")
 
 
 def _too_soon(wish: Wish, last: Receipt | None, now: datetime) -> Refusal | None:

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +25,7 @@ from etcdmanager.backups.bolt import read_contents
 from etcdmanager.backups.compression import inflate
 from etcdmanager.backups.manifest import Check, Manifest
 from etcdmanager.backups.meta import BackupMeta
+from etcdmanager.backups.name import BackupName
 from etcdmanager.backups.store import BackupStore, Listed
 from etcdmanager.etcd.client import EtcdClient
 from etcdmanager.etcd.snapshot import SnapshotCheck, SnapshotDigest
@@ -62,6 +63,14 @@ class Verified:
     contents: Holdings
     snapshot: SnapshotDigest
     gz_size_bytes: int
+
+    @property
+    def taken_at(self) -> datetime:
+        """When it was taken, as well as anybody knows; the beginning of time where nobody does."""
+        name = BackupName.parse(self.name)
+        if name is not None:
+            return name.taken_at
+        return self.meta.taken_at or datetime.fromtimestamp(0, UTC)
 
     @property
     def server_version(self) -> str:

@@ -1,0 +1,65 @@
+"""The operator's commands against one real manager with a real etcd: back up, spoil, be refused, restore, undo."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents.exit_codes import ExitCode
+from tests.support.managers import ManagerGroup, manager_group
+
+pytestmark = [pytest.mark.etcd, pytest.mark.slow]
+CLUSTER = "prod.example.com"
+
+
+async def etcd_manager(group: ManagerGroup, *words: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "etcdmanager.cli", *words, "--backup-store", group.store_url, "--name", CLUSTER]
+    return await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, check=False)
+
+
+async def written(group: ManagerGroup) -> bytes:
+    async with group.client("etcd-a") as client:
+        found = await client.get(b"key")
+        assert found is not None
+        return found.value
+
+
+async def until_refused(group: ManagerGroup, *words: str) -> str:
+    """Repeat the plan until the leader told of the newer data; return what was said."""
+    for _ in range(120):
+        done = await etcd_manager(group, *words)
+        if done.returncode == ExitCode.REFUSED:
+            return done.stdout
+        await asyncio.sleep(0.5)
+    raise AssertionError(group.logs())
+
+
+def test_an_operator_backs_up_is_kept_from_losing_data_restores_and_undoes(tmp_path: Path) -> None:
+    async def scenario(group: ManagerGroup) -> None:
+        group.start_all()
+        await group.until_written("etcd-a", b"key", b"good")
+        taken = await etcd_manager(group, "backup-now", "main", "--json", "--label", "before")
+        name = json.loads(taken.stdout)["name"]
+        await group.until_written("etcd-a", b"key", b"bad")
+        assert "S3-newer-data" in await until_refused(group, "restore-backup", name, "--plan")
+        yes = ("--yes", "--cluster", CLUSTER, "--json")
+
+        restored = await etcd_manager(group, "restore-backup", "main", name, "--discard-newer", *yes)
+
+        assert restored.returncode == ExitCode.OK, restored.stderr
+        assert await written(group) == b"good"
+        undo = json.loads(restored.stdout)["preRestoreBackup"]
+        again = await etcd_manager(group, "restore-backup", "main", undo, "--discard-newer", *yes)
+        assert again.returncode == ExitCode.REFUSED
+        assert "S7-restored-recently" in again.stderr
+        undone = await etcd_manager(group, "restore-backup", "main", undo, "--discard-newer", "--again", *yes)
+        assert undone.returncode == ExitCode.OK, undone.stderr
+        assert await written(group) == b"bad"
+
+    with manager_group(tmp_path, 1) as group:
+        asyncio.run(scenario(group))
