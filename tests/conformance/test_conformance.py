@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
 from nodeup.planners import planned
@@ -13,22 +11,20 @@ from tests.conformance.corpus import Case, cases
 from tests.conformance.dump import documents
 from tests.conformance.run import compare_case, context_of_case
 
-pytestmark = pytest.mark.conformance
-
 
 def _groups() -> dict[str, tuple[Case, ...]]:
-    def group(case: Case) -> str:
-        return "/".join(case.name.split("/")[:2])
-
-    return {name: tuple(found) for name, found in itertools.groupby(cases(), key=group)}
+    groups: dict[str, list[Case]] = {}
+    for case in cases():
+        groups.setdefault("/".join(case.name.split("/")[:2]), []).append(case)
+    return {name: tuple(found) for name, found in groups.items()}
 
 
 GROUPS = _groups()
 
-
-@pytest.mark.skipif(bool(GROUPS), reason="the corpus is there")
-def test_the_corpus_is_found() -> None:
-    pytest.skip("no conformance corpus: set KOPS_CONFORMANCE_CORPUS to its corpus.tar.xz or its directory")
+pytestmark = [
+    pytest.mark.conformance,
+    pytest.mark.skipif(not GROUPS, reason="no conformance corpus: set KOPS_CONFORMANCE_CORPUS to its corpus.tar.xz or its directory"),
+]
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -47,13 +43,11 @@ def test_no_field_of_a_configuration_is_unknown(group: str) -> None:
     assert {field for case in GROUPS[group] for field in case.spec().unknown_fields} == set()
 
 
-@pytest.mark.skipif(not GROUPS, reason="no conformance corpus")
 def test_every_intended_difference_still_occurs() -> None:
     used = {rule for case in cases() for rule, _ in compare_case(case, intended=rules()).intended}
     assert [rule for rule in rules() if rule not in used and not rule.reason.startswith("not in this corpus")] == []
 
 
-@pytest.mark.skipif(not GROUPS, reason="no conformance corpus")
 def test_planning_twice_gives_the_same() -> None:
     case = next(case for case in cases() if case.name.startswith("cases/minimal-1.36/master"))
     context = context_of_case(case)
