@@ -27,6 +27,7 @@ import sys
 import tarfile
 import tempfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -34,7 +35,6 @@ from private_apt import download, unpack
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("NODE_AGENTS_CACHE", ROOT / ".cache")) / "bundle"
-PACKAGES = ("agents", "nodeup", "protokube", "etcdmanager")
 
 #: The interpreter, and what its extension modules and the wheels link against.
 DEBS = (
@@ -178,6 +178,30 @@ def archive(home: Path, target: Path) -> None:
             tar.add(path, str(path.relative_to(home)), recursive=False, filter=fixed)
 
 
+def build_wheel(out: Path) -> Path:
+    """Build the project's own wheel into the directory `out` and return its path."""
+    python = str(ROOT / ".venv/bin/python")
+    with tempfile.TemporaryDirectory() as scratch:  # setuptools leaves build/ and *.egg-info in the tree that it builds
+        source = Path(scratch) / "source"
+        shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "tests", "docs", "*.egg-info"))
+        command = [
+            python,
+            "-m",
+            "pip",
+            "-q",
+            "--disable-pip-version-check",
+            "wheel",
+            "--no-deps",
+            "--no-build-isolation",
+            "-w",
+            str(out),
+            str(source),
+        ]
+        subprocess.run(command, check=True)
+    (wheel,) = out.glob("node_agents-*.whl")
+    return wheel
+
+
 def build(out: Path) -> Path:
     """Build the executable; return its path."""
     out.mkdir(parents=True, exist_ok=True)
@@ -187,8 +211,8 @@ def build(out: Path) -> Path:
         home = scratch / "home"
         copy_python(unpack_debs(scratch), home)
         install_wheels(home / "site")
-        for package in PACKAGES:
-            shutil.copytree(ROOT / package, home / "site" / package, ignore=shutil.ignore_patterns("__pycache__"))
+        with zipfile.ZipFile(build_wheel(scratch / "wheel")) as ours:
+            ours.extractall(home / "site")  # noqa: S202 - built a moment ago, by us
         (home / "start.py").write_text(START)
         compile_all(home)
         payload = scratch / "payload.tar.xz"
