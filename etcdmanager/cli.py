@@ -1,7 +1,7 @@
 """`etcd-manager`: finds the verb, imports its module, and nothing else; `--help` imports no verb at all.
 
 Without a verb, flags alone are `run`, as the Go program is started: `etcd-manager --cluster-name=etcd --backup-store=…`.
-Called as `etcd-manager-ctl` it is that program.
+`etcd-manager-ctl` is a program of its own (`etcdmanager.ctl`); which of them a file is, its name decides (packaging/bundle.py).
 
 A verb's module has `configure(parser)` and `run(arguments) -> ExitCode | None`; that of `run` has `main(argv)`, for Go-style flags.
 """
@@ -49,10 +49,6 @@ def main() -> int:
     """Run the command line of this process; return the exit code."""
     # Before anything imports grpc: its fork handlers kill children at random (docs/decisions, dependencies).
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    if os.path.basename(sys.argv[0]).startswith("etcd-manager-ctl"):  # noqa: PTH119  pathlib costs 8 ms of start-up
-        from etcdmanager.ctl import main as ctl
-
-        return ctl()
     return main_with(sys.argv[1:])
 
 

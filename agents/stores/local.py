@@ -23,6 +23,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agents.errors import AccessError, AgentError, ConflictError, NotFoundError, SpecError, TransientError
+from agents.host.atomic import make_directories, sync_directory, write_all
 from agents.stores.keys import PARTIAL_PREFIX, check_key, check_prefix
 from agents.stores.protocol import Entry, Versioned
 
@@ -81,7 +82,7 @@ class LocalStore:
         partial = self._write_partial(key, (content,) if isinstance(content, bytes) else content)
         with self._mapped(key), _removed_at_the_end(partial), self._locked(path.parent):
             partial.replace(path)
-            _flush_directory(path.parent)
+            sync_directory(path.parent)
 
     def create(self, key: str, content: bytes) -> str:
         """Create a blob that must not exist; link(2) lets exactly one of many processes do it."""
@@ -89,7 +90,7 @@ class LocalStore:
         partial = self._write_partial(key, (content,))
         with self._mapped(key), _removed_at_the_end(partial):
             os.link(partial, path)
-            _flush_directory(path.parent)
+            sync_directory(path.parent)
         return _version(content)
 
     def replace_if_unchanged(self, key: str, content: bytes, version: str) -> str:
@@ -102,7 +103,7 @@ class LocalStore:
             if not path.is_file() or _version(path.read_bytes()) != version:
                 raise ConflictError(f"{self.url}/{key} was changed since it was read", code="store-conflict")
             partial.replace(path)
-            _flush_directory(path.parent)
+            sync_directory(path.parent)
         return _version(content)
 
     def exists(self, key: str) -> bool:
@@ -123,7 +124,7 @@ class LocalStore:
             return
         with self._mapped(key), self._locked(path.parent), suppress(FileNotFoundError, IsADirectoryError):
             path.unlink()
-            _flush_directory(path.parent)
+            sync_directory(path.parent)
 
     def child(self, prefix: str) -> LocalStore:
         """Return the store in the directory `prefix` of this one."""
@@ -150,7 +151,7 @@ class LocalStore:
             with os.fdopen(descriptor, "wb", buffering=0) as file:
                 for piece in pieces:  # an error of the caller's iterable is the caller's: it is not mapped
                     with self._mapped(key):
-                        _write_all(file.fileno(), piece)
+                        write_all(file.fileno(), piece)
                 with self._mapped(key):
                     os.fsync(file.fileno())
             complete = True
@@ -214,32 +215,11 @@ def _version(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _write_all(descriptor: int, piece: bytes) -> None:
-    rest = memoryview(piece)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
 def _make_directories(directory: Path) -> None:
-    """Make the directory and its missing parents, each one flushed into its own parent."""
-    missing: list[Path] = []
-    while not directory.is_dir():
-        missing.append(directory)
-        directory = directory.parent
-    for path in reversed(missing):
-        try:
-            path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-        except FileExistsError as error:
-            raise SpecError(f"{path} is a blob, so nothing can be stored below it", code="store-malformed-key") from error
-        _flush_directory(path.parent)
-
-
-def _flush_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        make_directories(directory, mode=DIRECTORY_MODE)
+    except FileExistsError as error:
+        raise SpecError(f"{error.filename} is a blob, so nothing can be stored below it", code="store-malformed-key") from error
 
 
 def _remove_leftovers(directory: Path) -> None:
