@@ -96,10 +96,10 @@ class Executor:
 
     def _peek(self, device: Device, filesystem: Filesystem) -> Glimpse:
         place = f"{PEEK_DIRECTORY}/{self.wanted.etcd_cluster}"
-        self.host.make_directory(place, mode=0o700)
-        # What a process that was killed here left behind; maybe of several.
+        # What a process that was killed here left behind.
         for _ in [one for one in parse_mounts(self.host.read(PATH).decode(errors="surrogateescape")) if one.path == place]:
             self._command("umount", place)
+        self.host.make_directory(place, mode=0o700)
         options = f"{_WITHOUT_REPLAY[filesystem.kind]},nodev,nosuid,noexec"
         argv = ["mount", "-t", filesystem.kind, "-o", options, device.path, place]
         result = self.host.run(argv, timeout=QUICK_DEADLINE)
@@ -108,6 +108,12 @@ class Executor:
             return Glimpse(inside=Inside.UNREADABLE)
         try:
             return Glimpse(inside=inside_of(self.host, place), marker=read_marker(self.host, place))
+        except TransientError:
+            # The disk did not answer; it is not the file system.
+            raise
+        except AgentError as error:
+            log.info("%s cannot be read before a repair: %s", device.path, error)
+            return Glimpse(inside=Inside.UNREADABLE)
         finally:
             self._command("umount", place)
 

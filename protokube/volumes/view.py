@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum
 
 from protokube.marker import DamagedMarker, Marker
-from protokube.spec import WantedVolume
+from protokube.spec import FindBy, WantedVolume
 
 #: (major, minor): what a device *is*, whatever its path; paths differ by symlinks and change with the order of discovery (kops#4813).
 DeviceNumber = tuple[int, int]
@@ -170,6 +170,6 @@ class VolumeView:
     @property
     def is_in_place(self) -> bool:
         """Whether exactly our volume is mounted where it shall be (or is the directory that the operator prepared)."""
-        if len(self.directories) == 1:
-            return self.inside is not Inside.ABSENT
+        if self.wanted.find.by is FindBy.DIRECTORY:
+            return len(self.directories) == 1 and self.inside is not Inside.ABSENT
         return self.device is not None and len(self.mounts) == 1 and self.mounts[0].number == self.device.number

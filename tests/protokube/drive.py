@@ -1,6 +1,6 @@
 """Turns the keeper of every volume of a configuration until all are settled, as protokube does, and prints how they ended.
 
-    drive.py CONFIG [KILL_AT]       KILL_AT: the process is killed just before its KILL_AT-th operation that changes the machine
+drive.py CONFIG [KILL_AT]       KILL_AT: the process is killed just before its KILL_AT-th operation that changes the machine
 """
 
 from __future__ import annotations

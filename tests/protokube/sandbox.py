@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import yaml
 
@@ -30,7 +30,7 @@ class Sandbox:
         self._loops: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Self:
         Path("/run/node-agents").mkdir(exist_ok=True)
         self._process = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo ready; exec sleep 1000"], stdout=subprocess.PIPE
@@ -52,10 +52,15 @@ class Sandbox:
         for loop in self._loops:
             command("losetup", "-d", loop, check=False)
 
+    @property
+    def enter(self) -> tuple[str, ...]:
+        """What stands before a command that is to run inside."""
+        assert self._process is not None
+        return ("nsenter", f"--target={self._process.pid}", "--mount")
+
     def __call__(self, *argv: object, check: bool = True) -> str:
         """Run a command inside."""
-        assert self._process is not None
-        return command("nsenter", f"--target={self._process.pid}", "--mount", *argv, check=check)
+        return command(*self.enter, *argv, check=check)
 
     def image(self, name: str, size: str = "64M") -> Path:
         """Make a sparse file."""
