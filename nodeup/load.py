@@ -24,24 +24,12 @@ from agents.stores.protocol import Store
 from agents.stores.url import open_blob, open_store
 from nodeup.bootstrap.messages import NodeConfig
 from nodeup.spec.boot import BootConfig, decode_boot_config
-from nodeup.spec.node import NodeSpec, decode_node_spec
+from nodeup.spec.node import DEPRECATED_TOKENS, NodeSpec, decode_node_spec
 
 Value = TypeVar("Value")
 
-#: Every secret that nodeup uses; the last nine are tokens that kops deprecated and still writes.
-SECRETS = (
-    "dockerconfig",
-    "encryptionconfig",
-    "admin",
-    "kube",
-    "kube-proxy",
-    "kubelet",
-    "system:controller_manager",
-    "system:dns",
-    "system:logging",
-    "system:monitoring",
-    "system:scheduler",
-)
+#: Every secret that nodeup uses.
+SECRETS = ("dockerconfig", "encryptionconfig", *DEPRECATED_TOKENS)
 #: Names of keysets in state stores that old versions of kops made.
 LEGACY_KEYSETS = {"service-account": "master", "kubernetes-ca": "ca"}
 #: A control plane reads about twenty small blobs; one after another they take a second from S3.

@@ -19,19 +19,7 @@ from examples.state_store.cluster import ETCD_CLUSTERS, KOPS_VERSION, Cloud, Clu
 from examples.state_store.keysets import make_keysets
 from examples.state_store.nodeup_config import boot_config, dump, nodeup_config
 from examples.state_store.stand_ins import stand_in_paths
-
-#: Tokens that kops still makes, though nothing of today reads them.
-SECRET_NAMES = (
-    "admin",
-    "kube",
-    "kube-proxy",
-    "kubelet",
-    "system:controller_manager",
-    "system:dns",
-    "system:logging",
-    "system:monitoring",
-    "system:scheduler",
-)
+from nodeup.spec.node import DEPRECATED_TOKENS
 
 #: What kops copies from its own environment into the pods that use the store.
 ENVIRONMENT_NAMES = ("AWS_REGION", "S3_ACCESS_KEY_ID", "S3_ENDPOINT", "S3_REGION", "S3_SECRET_ACCESS_KEY")
@@ -110,7 +98,7 @@ def write_boot_configs(directory: Path, boot_configs: Mapping[str, bytes]) -> tu
 def _blobs(cluster: Cluster, keysets: Mapping[str, Keyset], configs: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the content of the store by key; `config` is the last, so that a store that has it is complete."""
     blobs = {f"pki/private/{name}/keyset.yaml": keyset.dump() for name, keyset in keysets.items()}
-    blobs |= {f"secrets/{name}": _secret() for name in SECRET_NAMES}
+    blobs |= {f"secrets/{name}": _secret() for name in DEPRECATED_TOKENS}
     blobs |= {group.config_key: configs[group.name] for group in cluster.instance_groups}
     blobs |= {f"instancegroup/{group.name}": dump(spec.instance_group(cluster, group)) for group in cluster.instance_groups}
     for etcd in ETCD_CLUSTERS:

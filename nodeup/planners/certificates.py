@@ -68,6 +68,14 @@ def certificate_files(
         yield File(path=f"{directory}/{ca_name}.crt", content=output(certificate, "ca"), mode=0o644, owner=owner)
 
 
+def component_serving_files(context: PlanContext, component: str, directory: str) -> Iterator[AnyResource]:
+    """The certificate with which a component of the control plane serves its own metrics and health: server.crt and server.key."""
+    domain = context.spec.api_server.text("ClusterDNSDomain")
+    names = (f"{component}.kube-system.svc.{domain}",)
+    certificate = server_certificate(context, f"{component}-server", common_name=component, alternate_names=names)
+    yield from certificate_files(certificate, directory, name="server")
+
+
 def bootstrap_output(name: str, kind: str) -> FromResource:
     """The "cert" or "key" of a certificate that kops-controller issues."""
     return FromResource(BOOTSTRAP, f"{name}.{kind}")

@@ -31,6 +31,7 @@ from nodeup.resources.content import Literal, SecretLiteral
 from nodeup.resources.file import Directory, File
 from nodeup.resources.kinds import AnyResource
 from nodeup.spec.boot import CloudProvider
+from nodeup.spec.node import DEPRECATED_TOKENS
 from nodeup.spec.section import Section
 
 _NAME = "kube-apiserver"
@@ -40,19 +41,6 @@ _HEALTH_CHECK_PORT = 3990
 _HEALTH_CHECK = "kube-apiserver-healthcheck"
 #: The uid in the sidecar's manifest.
 _HEALTH_CHECK_UID = 10012
-
-#: Tokens that old clusters used; kops' command line still makes them, and the API server is no longer told of the file.
-_DEPRECATED_TOKENS = (
-    "admin",
-    "kube",
-    "kube-proxy",
-    "kubelet",
-    "system:controller_manager",
-    "system:dns",
-    "system:logging",
-    "system:monitoring",
-    "system:scheduler",
-)
 
 
 def plan_kube_apiserver(context: PlanContext) -> Iterator[AnyResource]:
@@ -130,8 +118,9 @@ def _secrets(context: PlanContext, directory: str) -> Iterator[AnyResource]:
 
 
 def _known_tokens(context: PlanContext) -> Secret:
+    """Return the file of static tokens. kops still writes it, though the API server is no longer told of it."""
     lines = []
-    for name in _DEPRECATED_TOKENS:
+    for name in DEPRECATED_TOKENS:
         token = context.spec.secrets.get(name)
         if token is not None:
             groups = ",system:masters" if name == "admin" else ""

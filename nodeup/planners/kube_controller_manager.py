@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodeup.planners.certificates import certificate_files, config_of, kubeconfig, server_certificate
+from nodeup.planners.certificates import component_serving_files, config_of, kubeconfig
 from nodeup.planners.components import ca_certificate_mounts, image_of, log_mount, log_path, pod_files, uses_selinux, variables
 from nodeup.planners.context import PlanContext
 from nodeup.planners.keys import pinned_certificate_file, private_key_file
@@ -30,11 +30,7 @@ def plan_kube_controller_manager(context: PlanContext) -> Iterator[AnyResource]:
     yield private_key_file(context, CLUSTER_CA, f"{srv}/ca.key")
     yield private_key_file(context, "service-account", f"{srv}/service-account.key")
     if not section.text("tlsCertFile"):
-        domain = context.spec.api_server.text("ClusterDNSDomain")
-        serving = server_certificate(
-            context, f"{_NAME}-server", common_name=_NAME, alternate_names=(f"kube-controller-manager.kube-system.svc.{domain}",)
-        )
-        yield from certificate_files(serving, srv, name="server")
+        yield from component_serving_files(context, _NAME, srv)
     yield from pod_files(_NAME, _pod(context, section, srv))
     made, resources = kubeconfig(context, _NAME, common_name="system:kube-controller-manager")
     yield from resources

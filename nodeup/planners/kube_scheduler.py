@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agents.documents import dump_yaml
-from nodeup.planners.certificates import certificate_files, config_of, kubeconfig, server_certificate
+from nodeup.planners.certificates import component_serving_files, config_of, kubeconfig
 from nodeup.planners.components import image_of, log_mount, log_path, pod_files, uses_selinux, variables
 from nodeup.planners.context import PlanContext
 from nodeup.render.flag_tables import KUBE_SCHEDULER, LEADER_ELECTION
@@ -29,11 +29,7 @@ def plan_kube_scheduler(context: PlanContext) -> Iterator[AnyResource]:
     section = context.spec.control_plane.section("KubeScheduler")
     srv = f"{context.srv}/{_NAME}"
     if not section.text("tlsCertFile"):
-        domain = context.spec.api_server.text("ClusterDNSDomain")
-        serving = server_certificate(
-            context, f"{_NAME}-server", common_name=_NAME, alternate_names=(f"kube-scheduler.kube-system.svc.{domain}",)
-        )
-        yield from certificate_files(serving, srv, name="server")
+        yield from component_serving_files(context, _NAME, srv)
     yield from pod_files(_NAME, _pod(context, section, srv))
     made, resources = kubeconfig(context, _NAME, common_name="system:kube-scheduler")
     yield from resources

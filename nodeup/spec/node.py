@@ -21,6 +21,19 @@ from nodeup.spec.shape import check
 #: The keyset of the cluster's own certificate authority.
 CLUSTER_CA = "kubernetes-ca"
 
+#: Secrets that hold the tokens of clusters of long ago: kops' command line still makes them.
+DEPRECATED_TOKENS = (
+    "admin",
+    "kube",
+    "kube-proxy",
+    "kubelet",
+    "system:controller_manager",
+    "system:dns",
+    "system:logging",
+    "system:monitoring",
+    "system:scheduler",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSpec:
