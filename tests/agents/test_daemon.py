@@ -74,6 +74,14 @@ class _Manager:
         while (heard := self._listener.recv(1000).decode()) != expected:
             assert heard.startswith(("READY=", "STATUS=", "WATCHDOG=", "STOPPING="))
 
+    def hears_nothing(self, *, seconds: float) -> bool:
+        self._listener.settimeout(seconds)
+        try:
+            self._listener.recv(1000)
+        except TimeoutError:
+            return True
+        return False
+
     def close(self) -> None:
         self._listener.close()
         if self.process is not None:
@@ -123,19 +131,16 @@ def test_a_thread_that_hangs_does_not_outlive_the_second_signal_for_long(manager
     assert time.monotonic() - began < 15
 
 
-def test_the_watchdog_is_fed_by_the_loop_and_not_when_it_hangs(manager: _Manager) -> None:
+def test_the_watchdog_is_fed_by_the_loop(manager: _Manager) -> None:
     manager.start("orderly", WATCHDOG_USEC="300000")
     for _ in range(3):
         manager.hear("WATCHDOG=1")
-    manager.close()
 
 
 def test_a_blocked_loop_does_not_feed_the_watchdog(manager: _Manager) -> None:
     manager.start("hanging_loop", WATCHDOG_USEC="300000")
     manager.hear("READY=1")
-    manager._listener.settimeout(1)
-    with pytest.raises(TimeoutError):
-        manager.hear("never said")
+    assert manager.hears_nothing(seconds=1)
 
 
 async def _refuse(_: Daemon) -> None:
