@@ -70,6 +70,8 @@ until have_nodeup || fetch_nodeup; do
   sleep "$pause"
 done
 chmod 0755 bin/nodeup
+# cloud-init runs this once: after a power cut the machine has only what reached the disk
+sync bin/nodeup conf/kube_env.yaml bin conf
 (cd bin && ./nodeup --install-systemd-unit --conf="$install_dir/conf/kube_env.yaml" --v=8)
 """
 
