@@ -8,6 +8,8 @@ from agents.errors import AccessError, AgentError, ConflictError, NotFoundError,
 
 #: Codes of S3's error documents that come with status 400 but mean: your credentials are of no use.
 _ACCESS_CODES = ("ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed")
+#: What S3 and Google, and what Azure say of a bucket that does not exist.
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _ACCESS_STATUS = frozenset({401, 403})
 
 #: Request timeout, a conflicting operation in progress, too many requests; from 500 on everything may pass.
@@ -20,8 +22,8 @@ def meaning(error: Exception, where: str) -> AgentError:
 
     said = str(error).split("\n\nDebug source", 1)[0].strip()
     match error:
-        case _ if "NoSuchBucket" in said:
-            hint = "check the URL, S3_ENDPOINT and the region"
+        case _ if any(code in said for code in _NO_BUCKET):
+            hint = "check the URL, the endpoint and the region"
             found: AgentError = SpecError(f"{where}: the bucket does not exist", code="store-no-bucket", hint=hint)
         case FileNotFoundError():
             found = NotFoundError(f"{where} does not exist", code="store-not-found")

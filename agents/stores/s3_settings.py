@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from agents.errors import SpecError
 from agents.secret import Secret
+from agents.stores.objects import CONNECT_TIMEOUT
 
 log = logging.getLogger(__name__)
-
-#: A node's own region answers within milliseconds; whoever does not answer in 5 s has a network problem.
-CONNECT_TIMEOUT = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

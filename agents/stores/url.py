@@ -12,14 +12,15 @@ from agents.stores.protocol import Store
 S3_SCHEMES = ("s3", "do", "linode", "hos", "scw")
 
 #: Schemes of kops' stores that we know by name and cannot open yet.
-KNOWN_SCHEMES = ("gs", "azureblob", "swift", "k8s", "vault")
+KNOWN_SCHEMES = ("k8s", "vault")
 
 
 def open_store(url: str, *, environment: Mapping[str, str]) -> Store:
     """Return the store at `url`; nothing is connected, created or checked yet.
 
     `file:///path` or `/path` · `memory://name/prefix` (also kops' `memfs://`) · `s3://bucket/prefix`, and the same with `do linode hos
-    scw` · `https://host/path`, read-only. `environment` is where credentials and endpoints are looked up, as kops' agents do.
+    scw` · `gs://bucket/prefix` · `azureblob://account/container/prefix` · `swift://container/prefix` · `https://host/path`, read-only.
+    `environment` is where credentials and endpoints are looked up, as kops' agents do.
     SpecError for every other URL. URLs are taken literally: `%20` is three characters, as it is for kops.
     """
     scheme, separator, rest = url.partition("://")
@@ -34,11 +35,14 @@ def open_store(url: str, *, environment: Mapping[str, str]) -> Store:
             return _http(url)
         case _ if scheme in S3_SCHEMES:
             return _s3(url, scheme, rest, environment)
+        case _ if scheme in _MAKERS:
+            return _MAKERS[scheme](url, rest, environment)
         case _ if scheme in KNOWN_SCHEMES:
             raise SpecError(f"{url}: stores of scheme {scheme}:// are not built yet", code="store-unknown-scheme")
         case _:
             raise SpecError(
-                f"{url}: unknown scheme {scheme}://; wanted file, memory, https, {', '.join(S3_SCHEMES)}", code="store-unknown-scheme"
+                f"{url}: unknown scheme {scheme}://; wanted file, memory, https, {', '.join((*S3_SCHEMES, *_MAKERS))}",
+                code="store-unknown-scheme",
             )
 
 
@@ -74,10 +78,43 @@ def _http(url: str) -> Store:
 
 
 def _s3(url: str, scheme: str, rest: str, environment: Mapping[str, str]) -> Store:
-    from agents.stores.s3 import S3Store
+    from agents.stores.s3 import open_s3
     from agents.stores.s3_settings import S3Settings
 
     bucket, _, prefix = rest.partition("/")
     if not bucket:
         raise SpecError(f"{url!r} names no bucket; wanted {scheme}://bucket/prefix", code="store-malformed-url")
-    return S3Store(S3Settings.from_environment(scheme, bucket, environment), prefix=prefix.strip("/"))
+    return open_s3(S3Settings.from_environment(scheme, bucket, environment), prefix=prefix.strip("/"))
+
+
+def _gcs(url: str, rest: str, environment: Mapping[str, str]) -> Store:
+    from agents.stores.gcs import open_gcs
+
+    bucket, _, prefix = rest.partition("/")
+    if not bucket:
+        raise SpecError(f"{url!r} names no bucket; wanted gs://bucket/prefix", code="store-malformed-url")
+    return open_gcs(bucket, environment, prefix=prefix.strip("/"))
+
+
+def _azure(url: str, rest: str, environment: Mapping[str, str]) -> Store:
+    from agents.stores.azure import open_azure
+
+    account, _, below = rest.partition("/")
+    container, _, prefix = below.partition("/")
+    if not account or not container:
+        raise SpecError(f"{url!r} names no account and container; wanted azureblob://account/container/prefix", code="store-malformed-url")
+    return open_azure(account, container, environment, prefix=prefix.strip("/"))
+
+
+def _swift(url: str, rest: str, environment: Mapping[str, str]) -> Store:
+    from agents.stores.swift import SwiftStore
+    from agents.stores.swift_session import SwiftSession, SwiftSettings
+
+    container, _, prefix = rest.partition("/")
+    if not container:
+        raise SpecError(f"{url!r} names no container; wanted swift://container/prefix", code="store-malformed-url")
+    return SwiftStore(container, SwiftSession(SwiftSettings.from_environment(environment)), prefix=prefix.strip("/"))
+
+
+#: Object stores with an API of their own.
+_MAKERS = {"gs": _gcs, "azureblob": _azure, "swift": _swift}

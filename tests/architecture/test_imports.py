@@ -83,7 +83,7 @@ SDK_HOMES = {
     "obstore": ("agents/stores/*.py",),
     "prometheus_client": ("agents/metrics.py",),
     "psutil": ("agents/**", "nodeup/observe.py", "protokube/**", "etcdmanager/member/*.py"),
-    "requests": ("agents/stores/http*.py", "agents/clouds/*.py", "nodeup/assets/*.py", "nodeup/bootstrap/*.py"),
+    "requests": ("agents/stores/http*.py", "agents/stores/swift*.py", "agents/clouds/*.py", "nodeup/assets/*.py"),
     "systemd": ("agents/sd.py",),
     "yaml": ("agents/documents.py", "agents/go_yaml.py"),
 }

@@ -37,6 +37,26 @@ class HttpServer:
     requests: list[Request]
 
 
+def _body(handler: BaseHTTPRequestHandler) -> bytes | None:
+    """Return a request's body; None where the client went away in the middle of it."""
+    if handler.headers.get("Transfer-Encoding", "").lower() != "chunked":
+        return handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
+    pieces = []
+    while line := handler.rfile.readline():
+        size = int(line.split(b";")[0], 16)
+        pieces.append(handler.rfile.read(size))
+        handler.rfile.readline()
+        if size == 0:
+            return b"".join(pieces)
+    return None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    #: Sixteen threads that race are more than the five that may wait by default.
+    request_queue_size = 128
+
+
 @contextmanager
 def http_server(answer: Callable[[Request], Answer]) -> Iterator[HttpServer]:
     """Serve until the block ends; `answer` is called in threads of the server."""
@@ -46,9 +66,12 @@ def http_server(answer: Callable[[Request], Answer]) -> Iterator[HttpServer]:
         protocol_version = "HTTP/1.1"
 
         def respond(self) -> None:
-            length = int(self.headers.get("Content-Length", "0"))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            asked = Request(method=self.command, path=self.path, headers=headers, body=self.rfile.read(length))
+            body = _body(self)
+            if body is None:
+                self.close_connection = True
+                return
+            asked = Request(method=self.command, path=self.path, headers=headers, body=body)
             requests.append(asked)
             given = answer(asked)
             self.send_response(given.status)
@@ -65,8 +88,7 @@ def http_server(answer: Callable[[Request], Answer]) -> Iterator[HttpServer]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature of the standard library
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, name="http-server", daemon=True)
     thread.start()
     try:

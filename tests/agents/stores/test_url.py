@@ -43,7 +43,7 @@ def test_a_url_that_names_no_place_is_refused(url: str) -> None:
 
 def test_an_unknown_scheme_is_told_apart_from_one_that_is_not_built_yet() -> None:
     with pytest.raises(SpecError, match="not built yet"):
-        open_store("gs://bucket/a", environment={})
+        open_store("vault://host/a", environment={})
     with pytest.raises(SpecError, match="unknown scheme ftp://"):
         open_store("ftp://host/a", environment={})
 
