@@ -1,8 +1,5 @@
 #!/usr/bin/env python3
-"""Generate the Python modules of every .proto file (`make proto`); the output is committed, so that running needs no protoc.
-
-packaging/generate_proto.py [--into DIRECTORY]      default: beside the .proto files
-"""
+"""Generate the Python modules of every .proto file (`make proto`); the output is committed, so that running needs no protoc."""
 
 from __future__ import annotations
 
