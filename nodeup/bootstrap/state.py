@@ -88,7 +88,9 @@ def read_copy(host: Host, boot: BootConfig) -> NodeConfig:
     try:
         text = host.read(CONFIG_COPY)
     except NotFoundError as error:
-        raise NotFoundError("this machine has no copy yet of the configuration that kops-controller has for it", code="bootstrap-no-copy") from error
+        raise NotFoundError(
+            "this machine has no copy yet of the configuration that kops-controller has for it", code="bootstrap-no-copy"
+        ) from error
     copy = _checked(text)
     if (copy["cluster"], copy["instanceGroup"]) != (boot.cluster_name, boot.instance_group):
         raise VerificationError(f"{CONFIG_COPY} is of {copy['instanceGroup']} in {copy['cluster']}", code="bootstrap-copy")
@@ -129,20 +131,20 @@ def certificate_path(name: str) -> str:
     return f"{BOOTSTRAP}/{name}.crt"
 
 
-def keys_for(host: Host, names: Iterable[str]) -> dict[str, Secret]:
-    """Return the private keys, making those that are missing or damaged; each is on disk before it is used."""
-    from agents.pki.keypair import generate_rsa_key, load_private_key
+def public_keys_for(host: Host, names: Iterable[str]) -> dict[str, bytes]:
+    """Return the public halves (SPKI PEM) of the private keys, making those that are missing or damaged; they are on disk before use."""
+    from agents.pki.keypair import generate_rsa_key, public_key_pem
 
     host.make_directory(BOOTSTRAP, mode=0o700)
-    keys = {}
+    found = {}
     for name in names:
         try:
-            keys[name] = Secret(host.read(key_path(name)))
-            load_private_key(keys[name])
+            found[name] = public_key_pem(Secret(host.read(key_path(name))))
         except (NotFoundError, VerificationError):
-            keys[name] = generate_rsa_key()
-            host.write(key_path(name), keys[name].reveal(), mode=0o600)
-    return keys
+            key = generate_rsa_key()
+            host.write(key_path(name), key.reveal(), mode=0o600)
+            found[name] = public_key_pem(key)
+    return found
 
 
 def forget_keys(host: Host, names: Iterable[str]) -> None:

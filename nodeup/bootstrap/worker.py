@@ -27,7 +27,7 @@ from agents.errors import (
     VerificationError,
 )
 from agents.host.protocol import Host
-from agents.pki.keypair import public_key_pem
+from agents.secret import Secret
 from nodeup.bootstrap import state
 from nodeup.bootstrap.client import ControllerClient, Endpoint
 from nodeup.bootstrap.conversation import Client, Means, converse
@@ -155,16 +155,14 @@ class Worker:
     # --- certificates
 
     def _request(self, wanted: WantedCertificates, *, include_config: bool) -> BootstrapRequest:
-        keys = state.keys_for(self.host, wanted.names)
         return BootstrapRequest(
-            public_keys={name: public_key_pem(key) for name, key in keys.items()},
+            public_keys=state.public_keys_for(self.host, wanted.names),
             keypair_ids=dict(wanted.keypair_ids),
             include_node_config=include_config,
         )
 
     def _keep(self, answer: BootstrapAnswer, wanted: WantedCertificates) -> None:
-        keys = state.keys_for(self.host, wanted.names)
-        issued = {name: (answer.certificates[name], keys[name]) for name in wanted.names}
+        issued = {name: (answer.certificates[name], Secret(self.host.read(state.key_path(name)))) for name in wanted.names}
         judgement = state.judge(wanted, issued, now=self.now())
         if judgement.defects:
             defects = "; ".join(f"{name}: {why}" for name, why in sorted(judgement.defects.items()))

@@ -134,6 +134,8 @@ class KopsController:
         self.server_names: tuple[str, ...] = (f"kops-controller.internal.{cluster_name}", "127.0.0.1", "::1")
         self.validity = timedelta(days=455)
         self._ca = cluster_ca() if ca is None else ca
+        # Read once: that takes longer than everything else here.
+        self._ca_certificate, self._ca_key = load_certificate(self._ca.certificate_pem), load_private_key(self._ca.key)
         self._now = now
         self._lock = threading.Lock()
 
@@ -189,13 +191,11 @@ class KopsController:
         if name not in CERTIFICATES:
             raise RefusedError(400, f"unexpected key name {name}")
         common_name, organization, usage = CERTIFICATES[name]
-        signer = self._ca
-        ca = load_certificate(signer.certificate_pem)
         attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name.format(node=identity.node_name))]
         if organization:
             attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
         builder = (
-            x509.CertificateBuilder(issuer_name=ca.subject, subject_name=x509.Name(attributes))
+            x509.CertificateBuilder(issuer_name=self._ca_certificate.subject, subject_name=x509.Name(attributes))
             .public_key(_public_key(public_key_pem))
             .serial_number(x509.random_serial_number())
             .not_valid_before(self._now() - timedelta(hours=48))
@@ -208,7 +208,7 @@ class KopsController:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([x509.DNSName(n) for n in identity.alternate_names]), critical=False
             )
-        return builder.sign(load_private_key(signer.key), SHA256()).public_bytes(Encoding.PEM)  # type: ignore[arg-type]
+        return builder.sign(self._ca_key, SHA256()).public_bytes(Encoding.PEM)  # type: ignore[arg-type]
 
     def _call_back(self, identity: Identity, challenge: object) -> None:
         """Dial the address that the cloud has, and see whether whoever answers knows the secret."""
