@@ -309,6 +309,7 @@ def test_a_paused_leader_is_succeeded_and_changes_nothing_when_it_wakes(tmp_path
         asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_a_member_whose_disk_came_back_blank_is_replaced_through_a_learner(tmp_path: Path) -> None:
     with manager_group(tmp_path, 3) as group:
 

@@ -99,7 +99,7 @@ def test_a_learner_is_added_refused_promotion_and_removed(etcd: RunningEtcd) -> 
                 await client.add_learner([url])
             with pytest.raises(TransientError) as unready:
                 await client.promote(learner.id)
-            await client.remove(learner.id)
+            await client.remove(learner.id, deadline=timedelta(seconds=30))
             with pytest.raises(NotFoundError) as gone:
                 await client.remove(learner.id)
             codes = exists.value.code, unready.value.code, gone.value.code
