@@ -22,8 +22,11 @@ from protokube.volumes.view import Blank, Content, Device, DeviceNumber, Filesys
 _LOOK_DEADLINE = timedelta(seconds=30)
 _SECTOR = 512
 _MIB = 1 << 20
-#: Begins the first sector of a device that is being formatted. ext4 leaves the first 1024 bytes of a device to boot loaders.
+#: Begins the first sector of a device that is being formatted.
 _INTENT = b"node-agents: being formatted\n"
+#: A BSD disk label's magic number at its place. mke2fs's first write zeros the first two sectors, except where this stands
+#: (`zap_sector`); without it a mkfs that was killed would leave a device with neither record nor file system.
+_KEPT_BY_MKE2FS = (64, bytes.fromhex("57455682"))
 
 
 class BlockDevices:
@@ -84,10 +87,9 @@ class BlockDevices:
 
     def content(self, device: Device, wanted: WantedVolume) -> Content:
         """Return what is on a device that is not mounted. Nothing is written. Blank is a proof, not the lack of a finding."""
-        if (intent := self._intent(device)) is not None:
-            ours = intent == intent_of(wanted)
-            return Unfinished() if ours else Unknown(description=f"it is being formatted for another volume: {intent}")
-        found = self.probe(device)
+        intent, found = self._intent(device), self.probe(device)
+        if intent is not None:
+            return _unfinished(intent, found, wanted)
         if found is not None:
             return found
         users = [*self._holders(device.number), *self._partitions(device.number)]
@@ -132,22 +134,27 @@ class BlockDevices:
 
     # --- the record of an unfinished format
 
-    def write_intent(self, device: Device, wanted: WantedVolume) -> None:
-        """Record in the device's first sector, durably, that it was proven blank and is being formatted for `wanted`."""
-        self._write_sector(device, (_INTENT + intent_of(wanted).encode() + b"\n").ljust(_SECTOR, b"\0"))
+    def write_intent(self, device: Device, wanted: WantedVolume, *, uuid: str) -> None:
+        """Record in the device's first sector, durably, that it was proven blank and gets a file system of that UUID for `wanted`."""
+        self._write_sector(device, record_of(wanted, uuid=uuid))
 
     def clear_intent(self, device: Device) -> None:
         """Remove the record: the file system is complete."""
         self._write_sector(device, bytes(_SECTOR))
 
-    def _intent(self, device: Device) -> str | None:
+    def _intent(self, device: Device) -> tuple[str, str] | None:
+        """Return the UUID and the volume that the record names; None where there is no record."""
         with os_errors("read", device.path):
             descriptor = os.open(self._host.local_path(device.path), os.O_RDONLY | os.O_CLOEXEC)
             try:
                 sector = os.pread(descriptor, _SECTOR, 0)
             finally:
                 os.close(descriptor)
-        return sector[len(_INTENT) :].rstrip(b"\0").decode(errors="replace").strip() if sector.startswith(_INTENT) else None
+        if not sector.startswith(_INTENT):
+            return None
+        place, magic = _KEPT_BY_MKE2FS
+        uuid, _, volume = sector[place + len(magic) :].rstrip(b"\0").decode(errors="replace").strip().partition(" ")
+        return uuid, volume
 
     def _write_sector(self, device: Device, sector: bytes) -> None:
         with os_errors("write", device.path):
@@ -220,9 +227,27 @@ class NotADeviceError(SpecError):
     code = "not-a-device"
 
 
-def intent_of(wanted: WantedVolume) -> str:
+def record_of(wanted: WantedVolume, *, uuid: str) -> bytes:
+    """Return the first sector of a device that is being formatted for `wanted`."""
+    place, magic = _KEPT_BY_MKE2FS
+    sector = _INTENT.ljust(place, b"\0") + magic + f"{uuid} {_volume_of(wanted)}\n".encode()
+    return sector.ljust(_SECTOR, b"\0")
+
+
+def _volume_of(wanted: WantedVolume) -> str:
     """Return the text that ties an unfinished format to one volume."""
     return f"{wanted.cluster_name} {wanted.etcd_cluster} {wanted.member_name}"
+
+
+def _unfinished(intent: tuple[str, str], found: Filesystem | Unknown | None, wanted: WantedVolume) -> Content:
+    """Return what a device with our record holds: nothing yet, or the file system that the record announced, is ours to make again."""
+    uuid, volume = intent
+    if volume != _volume_of(wanted):
+        return Unknown(description=f"it is being formatted for another volume: {volume}")
+    if found is None or found == Filesystem(kind="ext4", uuid=uuid):
+        return Unfinished(uuid=uuid)
+    what = f"a {found.kind} of UUID {found.uuid}" if isinstance(found, Filesystem) else found.description
+    return Unknown(description=f"it carries the record of an unfinished format, and since then somebody put something on it: {what}")
 
 
 def _sysfs(number: DeviceNumber) -> str:

@@ -7,6 +7,7 @@ record of that, a peek's mount is taken away by the next peek, everything else i
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -88,9 +89,11 @@ class Executor:
         if not isinstance(found, Blank | Unfinished):
             raise RefusedError(f"{device.path} is not blank any more: {found}; it is left alone", code="not-blank")
         use_up(self.host, self.wanted.etcd_cluster)
-        devices.write_intent(device, self.wanted)
+        # The same one again: what an earlier try left must still be known by the record.
+        name = found.uuid if isinstance(found, Unfinished) else str(uuid.uuid4())
+        devices.write_intent(device, self.wanted, uuid=name)
         # nodiscard: the device is blank, and discarding would take the record away before there is a file system.
-        result = self.host.run(["mkfs.ext4", "-F", "-q", "-m0", "-E", "nodiscard", device.path], timeout=MKFS_DEADLINE)
+        result = self.host.run(["mkfs.ext4", "-F", "-q", "-m0", "-U", name, "-E", "nodiscard", device.path], timeout=MKFS_DEADLINE)
         _expect_success(result)
         devices.clear_intent(device)
 

@@ -28,9 +28,12 @@ class Blank:
     """Proven: no signature that blkid knows, no user in the kernel, first and last MiB all zeros."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished:
     """We proved it blank for this very volume and began to format it; the record in its first sector says so."""
+
+    #: Of the file system that was to be.
+    uuid: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

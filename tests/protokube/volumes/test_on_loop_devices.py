@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from protokube.spec import Find, FindBy, WantedVolume
+from protokube.volumes.devices import record_of
 from tests.protokube.sandbox import CLUSTER, Sandbox, command
 
 pytestmark = [
@@ -22,6 +24,7 @@ pytestmark = [
 ]
 
 PLACE = "/mnt/master-main"
+UUID = "11111111-2222-3333-4444-555555555555"
 
 
 def may_resize() -> bool:
@@ -140,13 +143,35 @@ def photographs(device: str, directory: Path) -> None:
     formatted(device, ("DCIM/1.jpg", b"x"), directory=directory)
 
 
+def record(*, cluster: str = CLUSTER) -> bytes:
+    """Return the first sector of a device that was being formatted for etcd main of that cluster."""
+    find = Find(by=FindBy.PATH, value="/dev/x")
+    return record_of(WantedVolume(cluster_name=cluster, etcd_cluster="main", find=find, member_name="main-0"), uuid=UUID)
+
+
 def half_formatted_for_another(device: str, directory: Path) -> None:
-    write(device, 0, b"node-agents: being formatted\nother main main-0\n")
+    write(device, 0, record(cluster="other"))
+
+
+def formatted_by_hand_after_our_mkfs_died(device: str, directory: Path) -> None:
+    """A mkfs that does not discard leaves our record where it is; the photographs must not be formatted over for it."""
+    photographs(device, directory)
+    write(device, 0, record())
 
 
 @pytest.mark.parametrize(
     "spoil",
-    [partition_table, swap, random_bytes, last_bytes, foreign_marker, damaged_marker, photographs, half_formatted_for_another],
+    [
+        partition_table,
+        swap,
+        random_bytes,
+        last_bytes,
+        foreign_marker,
+        damaged_marker,
+        photographs,
+        half_formatted_for_another,
+        formatted_by_hand_after_our_mkfs_died,
+    ],
     ids=lambda function: function.__name__,
 )
 def test_what_is_not_blank_or_not_ours_is_refused_and_not_one_byte_changes(sandbox: Sandbox, spoil: object) -> None:
@@ -326,15 +351,16 @@ def test_a_kill_before_any_operation_is_healed_by_the_next_run(sandbox: Sandbox)
     assert kill_at > 10
 
 
-@pytest.mark.parametrize("written", [0, 1 << 10, 3 << 20, 20 << 20])
+@pytest.mark.parametrize("written", [0, 1 << 10, 3 << 20, 20 << 20, 64 << 20])
 def test_power_lost_in_the_middle_of_mkfs_is_healed(sandbox: Sandbox, written: int) -> None:
-    """A disk that holds our record, and as much of a file system as got written: without its superblock, blkid knows nothing."""
-    device = sandbox.device()
-    complete = sandbox.device("complete")
-    command("mkfs.ext4", "-q", "-F", complete)
-    content = bytearray(Path(complete).read_bytes()[: 2 << 10 << 10] * 12)[:written]
-    write(device, 0, bytes(content))
-    write(device, 0, f"node-agents: being formatted\n{CLUSTER} main main-0\n".encode().ljust(512, b"\0"))
+    """A disk as a real mkfs leaves it that began on our record: so much of it got written, and the superblock only with the rest."""
+    device, complete = sandbox.device(), sandbox.device("complete")
+    write(complete, 0, record())
+    command("mkfs.ext4", "-q", "-F", "-U", UUID, "-E", "nodiscard", complete)
+    content = bytearray(Path(complete).read_bytes()[:written])
+    if written < 64 << 20:
+        content[1024:2048] = bytes(len(content[1024:2048]))
+    write(device, 0, bytes(content) or record())
 
     assert ended(sandbox, sandbox.write_config({"path": device}))["phase"] == "published"
     sandbox("umount", PLACE)

@@ -211,7 +211,7 @@ STEPS: dict[str, tuple[VolumeView, type[Step]]] = {
     "the store is asked again when its answer is old": (replace(NEW, store=replace(SAID_NO, asked=EARLIER)), AskStore),
     "a store that does not answer is waited for": (replace(NEW, store=StoreAnswer(held=Held.UNKNOWN, detail="503", asked=NOW)), Wait),
     "a permitted volume is formatted": (replace(NEW, store=SAID_YES, permitted=True), Format),
-    "an unfinished format is done again": (replace(NEW, content=Unfinished(), store=SAID_YES), Format),
+    "an unfinished format is done again": (replace(NEW, content=Unfinished(uuid="u"), store=SAID_YES), Format),
     "an unreadable file system is repaired before its marker is read": (replace(UNMOUNTED, peek=Glimpse(inside=Inside.UNREADABLE)), Check),
 }
 

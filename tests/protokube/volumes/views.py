@@ -81,7 +81,9 @@ def views() -> st.SearchStrategy[VolumeView]:
         read_only=st.booleans(),
     )
     answers = st.builds(StoreAnswer, held=st.sampled_from(Held), detail=st.just(""), asked=st.sampled_from((NOW, NOW - timedelta(hours=1))))
-    contents = st.sampled_from((None, Blank(), Unfinished(), EXT4, Filesystem(kind="vfat"), Unknown(description="a partition table")))
+    contents = st.sampled_from(
+        (None, Blank(), Unfinished(uuid="u"), EXT4, Filesystem(kind="vfat"), Unknown(description="a partition table"))
+    )
     return st.builds(
         VolumeView,
         now=st.just(NOW),
