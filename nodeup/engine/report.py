@@ -12,7 +12,7 @@ from nodeup.engine.diff import Difference, FieldChange, shown
 from nodeup.engine.graph import Step
 from nodeup.engine.restarts import Restart, restarts
 from nodeup.resources.asset import Asset
-from nodeup.resources.certificate import Certificate, Kubeconfig
+from nodeup.resources.certificate import BootstrapCertificates, Certificate, Kubeconfig
 from nodeup.resources.content import Found, Literal
 from nodeup.resources.file import File
 from nodeup.resources.image import ImageFiles
@@ -145,10 +145,8 @@ def _headline(difference: Difference) -> str:
     match step:
         case Asset():
             return f"↓ {step.url}"
-        case Certificate():
-            actual = difference.actual
-            reason = actual.defect if isinstance(actual, Certificate) else "there is none yet"
-            return f"{'+' if difference.is_creation else '~'} certificate {name}: issue it, because {reason}"
+        case Certificate() | BootstrapCertificates():
+            return f"{'+' if difference.is_creation else '~'} {_issuance(step, difference.actual)}"
         case File() if difference.is_creation:
             return f"+ file {name}  ({shown(step.content)})"
         case Unit() if difference.is_creation:
@@ -157,6 +155,13 @@ def _headline(difference: Difference) -> str:
             return f"+ {kind} {name}{_names(step)}"
         case _:
             return f"~ {kind} {name}  {'; '.join(_change_text(change) for change in difference.changes)}"
+
+
+def _issuance(step: Certificate | BootstrapCertificates, actual: object) -> str:
+    defect = actual.defect if isinstance(actual, Certificate | BootstrapCertificates) else ""
+    if isinstance(step, Certificate):
+        return f"certificate {step.name}: issue it, because {defect or 'there is none yet'}"
+    return f"certificates {', '.join(step.names)}: ask kops-controller, because {defect or 'there are none yet'}"
 
 
 def _names(step: Step) -> str:

@@ -123,6 +123,16 @@ def test_what_was_lost_is_repaired_from_the_copy_while_the_control_plane_is_away
     assert (worker.root / KUBECONFIG).read_text() == before
 
 
+def test_a_plan_says_what_will_be_asked_for_and_why(worker: Worker) -> None:
+    worker.nodeup("apply")
+    (worker.root / "var/lib/node-agents/nodeup/bootstrap/kubelet.crt").unlink()
+
+    said = worker.nodeup("plan", code=2)
+
+    assert "~ certificates kube-proxy, kubelet, kubelet-server: ask kops-controller, because kubelet: there is none" in said
+    assert worker.controller.statuses == [200, 200]
+
+
 def test_a_worker_whose_node_is_ready_says_so_and_exits_for_another_try(worker: Worker) -> None:
     worker.controller.ready.add("worker-a")
 
