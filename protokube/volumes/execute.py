@@ -72,12 +72,16 @@ class Executor:
                 self._mark(step, now)
             case phase.Publish(publication=publication):
                 write_publication(self.host, replace(publication, mounted_at=now))
+                memory = replace(memory, started=False)
+            case phase.Start():
                 self._systemctl("start")
+                memory = replace(memory, started=True)
             case phase.Unpublish():
-                remove_publication(self.host, self.wanted.etcd_cluster)
+                # Stopped first: while the publication stands, a next run would do both again.
                 self._systemctl("stop")
+                remove_publication(self.host, self.wanted.etcd_cluster)
                 # Whoever took it away may have changed it.
-                memory = replace(memory, peek=None, check=None, grown=False)
+                memory = replace(memory, peek=None, check=None, grown=False, started=False)
         return memory
 
     # --- steps

@@ -19,4 +19,6 @@ class Memory:
     peek: Glimpse | None = None
     check: CheckResult | None = None
     grown: bool = False
+    #: systemd was told to start etcd-manager.
+    started: bool = False
     store: StoreAnswer | None = None

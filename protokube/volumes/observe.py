@@ -34,6 +34,7 @@ def look(host: Host, wanted: WantedVolume, memory: Memory, now: datetime) -> tup
         wanted=wanted,
         since=memory.since,
         store=memory.store,
+        started=memory.started,
         permitted=is_permitted(host, cluster_name=wanted.cluster_name, etcd_cluster=wanted.etcd_cluster),
     )
     try:

@@ -10,7 +10,7 @@
        ▼
     mounted     Grow Mark Publish
        ▼
-    published
+    published   Start
 
     anywhere    Unpublish Refuse Wait Rest
 
@@ -126,9 +126,17 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publish:
-    """Tell etcd-manager where its volume is, and start it."""
+    """Tell etcd-manager where its volume is."""
 
     publication: Publication
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Have systemd start etcd-manager, which may have been skipped for want of the publication; nothing happens where it runs.
+
+    Once in each life of protokube: a former one may have been killed between publishing and starting.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +170,7 @@ class Rest:
     """All is well."""
 
 
-Action = Attach | AskStore | Format | Peek | Check | Mount | Grow | Mark | Publish | Unpublish
+Action = Attach | AskStore | Format | Peek | Check | Mount | Grow | Mark | Publish | Start | Unpublish
 Step = Action | Wait | Refuse | Rest
 
 #: What may be done in which phase; the drawing above says the same, and a test compares them.
@@ -172,7 +180,7 @@ TABLE: Mapping[Phase, tuple[type[Step], ...]] = {
     Phase.LOCATED: (AskStore, Format, Peek, Check),
     Phase.CHECKED: (Mount,),
     Phase.MOUNTED: (Grow, Mark, Publish),
-    Phase.PUBLISHED: (),
+    Phase.PUBLISHED: (Start,),
 }
 ANYWHERE: tuple[type[Step], ...] = (Unpublish, Refuse, Wait, Rest)
 
@@ -460,4 +468,4 @@ def _use(view: VolumeView) -> Step:
     wanted = publication(view)
     if wanted is not None and (view.published is None or not view.published.says_the_same_as(wanted)):
         return Publish(publication=wanted)
-    return Rest()
+    return Rest() if view.started else Start()

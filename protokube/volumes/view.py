@@ -162,6 +162,8 @@ class VolumeView:
     marker: Marker | DamagedMarker | None = None
     grown: bool = False
     published: Publication | None = None
+    #: systemd was told to start etcd-manager since we run.
+    started: bool = False
     #: The publication exists and cannot be read.
     publication_damaged: bool = False
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_a_second_run_changes_nothing(sandbox: Sandbox) -> None:
 
     again = ended(sandbox, config)
 
-    assert again["operations"] == [f"resize2fs {before[0]['device']}"], "which finds nothing to do"
+    assert again["operations"] == [f"resize2fs {before[0]['device']}", "systemctl start"], "both find nothing to do"
     assert (sandbox.published(), sandbox.marker(PLACE)) == before
 
 
@@ -271,8 +272,19 @@ def test_a_mount_that_vanished_is_unpublished_and_comes_back(sandbox: Sandbox) -
 
     operations = answer["operations"]
     assert isinstance(operations, list)
-    assert operations[:2] == ["remove /run/node-agents/volumes/main.json", "systemctl stop"]
+    assert operations[:2] == ["systemctl stop", "remove /run/node-agents/volumes/main.json"]
     assert operations[-2:] == ["write /run/node-agents/volumes/main.json", "systemctl start"]
+
+
+def test_a_kill_while_unpublishing_still_stops_the_manager_in_the_end(sandbox: Sandbox) -> None:
+    """Without its volume it would write onto the root disk; a publication that is gone would say that there is nothing to do."""
+    config = sandbox.write_config({"path": sandbox.device()})
+    for kill_at in (1, 2):
+        ended(sandbox, config)
+        sandbox("umount", PLACE)
+        assert sandbox.drive(config, kill_at=kill_at) is None
+        operations = cast("list[str]", (sandbox.drive(config) or {})["operations"])
+        assert operations[:2] == ["systemctl stop", "remove /run/node-agents/volumes/main.json"]
 
 
 @pytest.mark.parametrize("way", ["uuid", "label"])
@@ -343,7 +355,9 @@ def test_a_kill_before_any_operation_is_healed_by_the_next_run(sandbox: Sandbox)
         config = sandbox.write_config({"path": sandbox.device(f"disk-{kill_at}")}, mountPoint=place)
         done = sandbox.drive(config, kill_at=kill_at) is not None
 
-        assert ended(sandbox, config)["phase"] == "published", f"killed at operation {kill_at}"
+        answer = ended(sandbox, config)
+        assert answer["phase"] == "published", f"killed at operation {kill_at}"
+        assert "systemctl start" in cast("list[str]", answer["operations"]), "a former life may have been killed before it did so"
         assert sandbox.published()["mountPoint"] == place
         assert sandbox.marker(place)["memberName"] == "main-0"
         sandbox("umount", place)

@@ -27,6 +27,7 @@ from protokube.volumes.phase import (
     Publish,
     Refuse,
     Rest,
+    Start,
     Step,
     Unpublish,
     Wait,
@@ -173,8 +174,10 @@ def _after(view: VolumeView, step: Step) -> VolumeView:  # noqa: C901, PLR0911 (
             return replace(view, marker=replace(MARKER, member_name=name, volume_id=volume))
         case Publish(publication=published):
             return replace(view, published=replace(published, mounted_at=NOW), publication_damaged=False)
+        case Start():
+            return replace(view, started=True)
         case Unpublish():
-            return replace(view, published=None, publication_damaged=False)
+            return replace(view, published=None, publication_damaged=False, started=False)
         case _:
             return view
 
@@ -194,7 +197,7 @@ def test_a_new_disk_takes_this_way() -> None:
     while not isinstance(step := next_step(view), Rest):
         taken.append(type(step))
         view = _after(view, step)
-    assert taken == [AskStore, Format, Peek, Check, Mount, Mark, Grow, Publish]
+    assert taken == [AskStore, Format, Peek, Check, Mount, Mark, Grow, Publish, Start]
 
 
 STEPS: dict[str, tuple[VolumeView, type[Step]]] = {
@@ -203,6 +206,7 @@ STEPS: dict[str, tuple[VolumeView, type[Step]]] = {
     "and mounted": (replace(UNMOUNTED, peek=USED.peek, check=CheckResult()), Mount),
     "and grown": (JUST_MOUNTED, Grow),
     "and published": (replace(JUST_MOUNTED, grown=True), Publish),
+    "and its manager started, for a former life may have been killed before that": (replace(USED, started=False), Start),
     "a mount that vanished is taken back": (replace(USED, mounts=(), inside=Inside.EMPTY, marker=None), Unpublish),
     "another device in its place is taken back": (replace(USED, devices=(OTHER_DEVICE,)), Unpublish),
     "one that the kernel made read-only is taken back": (replace(USED, mounts=(replace(IN_PLACE, read_only=True),)), Unpublish),

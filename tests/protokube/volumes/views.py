@@ -53,7 +53,7 @@ PUBLICATION = Publication(
 NEW = VolumeView(now=NOW, wanted=WANTED, since=NOW, devices=(DEVICE,), place=PLACE, content=Blank())
 #: A volume as it is most of its life.
 USED = replace(
-    NEW, content=EXT4, mounts=(IN_PLACE,), inside=Inside.ETCD, marker=MARKER, grown=True, published=PUBLICATION,
+    NEW, content=EXT4, mounts=(IN_PLACE,), inside=Inside.ETCD, marker=MARKER, grown=True, published=PUBLICATION, started=True,
     peek=Glimpse(inside=Inside.ETCD, marker=MARKER), check=CheckResult(),
 )  # fmt: skip
 SAID_NO = StoreAnswer(held=Held.NO, detail="", asked=NOW)
@@ -104,6 +104,7 @@ def views() -> st.SearchStrategy[VolumeView]:
         inside=insides,
         marker=markers,
         grown=st.booleans(),
+        started=st.booleans(),
         published=st.sampled_from((None, PUBLICATION, replace(PUBLICATION, member="other"))),
         publication_damaged=st.booleans(),
     )
