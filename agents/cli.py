@@ -17,15 +17,20 @@ stdout is data, stderr is talk. Nothing here knows a verb, and no SDK is importe
 from __future__ import annotations
 
 import argparse
+import errno
+import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
-from agents.errors import AgentError, SpecError
+from agents.errors import AccessError, AgentError, SpecError
 from agents.exit_codes import ExitCode, exit_code_of
 from agents.logging_setup import configure_logging
+
+log = logging.getLogger(__name__)
 
 API_VERSION = "node-agents/v1"
 
@@ -87,17 +92,28 @@ def common(arguments: argparse.Namespace) -> CommonOptions:
 
 
 def run_command(argv: Sequence[str], build: Callable[[], argparse.ArgumentParser]) -> int:
-    """Parse `argv` (without the program's name), run the verb's `run`, and return the exit code.
+    """Parse `argv` (without the program's name), run the verb's `run`, and return the exit code."""
 
-    An AgentError becomes "error: …" and "hint: …" on stderr. Ctrl-C is INTERRUPTED: a verb that must not stop half-way sees to
-    that itself. A reader that closes the pipe (`| head`) ends the command quietly. Anything else is a bug and keeps its traceback.
-    """
-    as_json = "--json" in argv
-    try:
+    def act() -> int:
         arguments = build().parse_args(argv)
         options = common(arguments)
         configure_logging(options.verbosity, json=options.log_json)
         code: ExitCode | None = arguments.run(arguments)
+        return ExitCode.OK if code is None else code
+
+    return guarded(act, as_json="--json" in argv)
+
+
+def guarded(act: Callable[[], int], *, as_json: bool = False) -> int:
+    """Do what a command does, and return its exit code; every error comes out in words.
+
+    An AgentError becomes "error: …" and "hint: …" on stderr. Ctrl-C is INTERRUPTED: a verb that must not stop half-way sees to
+    that itself. A reader that closes the pipe (`| head`) ends the command quietly. What the machine refuses without anybody having
+    foreseen it (a full disk, a directory in a file's place) is one line; its traceback is for -v. Anything else is a bug and keeps it.
+    """
+    _open_streams()
+    try:
+        code = act()
         sys.stdout.flush()
     except SystemExit as end:
         # argparse, after --help or --version.
@@ -106,13 +122,39 @@ def run_command(argv: Sequence[str], build: Callable[[], argparse.ArgumentParser
         print_error(error, as_json=as_json)
         return exit_code_of(error)
     except BrokenPipeError:
-        # What is still buffered goes nowhere, or the interpreter would complain about it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()
         return ExitCode.OK
+    except OSError as error:
+        _silence_stdout()
+        log.debug("the machine refused", exc_info=True)
+        said = _of_the_machine(error)
+        print_error(said, as_json=as_json)
+        return exit_code_of(said)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
-    return ExitCode.OK if code is None else code
+    return code
+
+
+def _open_streams() -> None:
+    """Let what is said go nowhere where the caller closed stdout or stderr (`>&-`): Python has None there."""
+    if sys.stdout is None or sys.stderr is None:
+        nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  it is a stream of this process until its end
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+
+
+def _silence_stdout() -> None:
+    """Send what is still buffered nowhere, or the interpreter would complain about it at its end."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _of_the_machine(error: OSError) -> AgentError:
+    what = f"{error.filename}: " if error.filename else ""
+    message = f"{what}{error.strerror or error}"
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return AccessError(message, code="os-access")
+    return AgentError(message, code="os", hint="-v shows where it happened")
 
 
 def print_error(error: AgentError, *, as_json: bool) -> None:

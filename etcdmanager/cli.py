@@ -15,9 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-from agents.cli import Parser, print_error, run_command
-from agents.errors import AgentError
-from agents.exit_codes import ExitCode, exit_code_of
+from agents.cli import Parser, common_options, guarded, run_command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +39,10 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="keep", module="keep", help="pin a backup against retention"),
     Verb(name="unkeep", module="keep", help="let retention decide again", function="run_unkeep"),
 )
+#: Options that end the program before any verb.
+_ENDING = frozenset({"-h", "--help", "--version"})
 #: The only options that may stand before a verb; any other one makes the line a Go-style `run`.
-_BEFORE_A_VERB = {"-h", "--help", "--version", "--json", "-v", "--verbose", "-q", "--quiet", "--no-color", "--log-json"}
+_BEFORE_A_VERB = _ENDING | {"--json", "-v", "--verbose", "-q", "--quiet", "--no-color", "--log-json"}
 
 
 def main() -> int:
@@ -55,19 +55,23 @@ def main() -> int:
 def main_with(argv: Sequence[str]) -> int:
     """Run one command line; return the exit code."""
     verb = next((word for word in argv if word not in _BEFORE_A_VERB), "")
-    if verb == "run" or (verb.startswith("-") and verb not in _BEFORE_A_VERB):
-        return _run(argv[1:] if verb == "run" else argv)
-    return run_command(argv or ["--help"], lambda: build(verb)) or (ExitCode.OK if argv else ExitCode.USAGE)
+    if verb.startswith("-"):
+        return _run(argv)
+    if verb == "run" and _ENDING.isdisjoint(argv[: argv.index("run")]):
+        at = argv.index("run")
+        return _run([*argv[:at], *argv[at + 1 :]])
+    return run_command(argv, lambda: build(verb))
 
 
 def build(chosen: str) -> argparse.ArgumentParser:
     """Return the parser; only the chosen verb's module is imported."""
     parser = Parser(prog="etcd-manager", description="Forms, keeps, backs up and restores the etcd clusters of one Kubernetes cluster.")
     parser.add_argument("--version", action=_Version, help="print the version and exit")
+    common_options(parser)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for verb in VERBS:
         sub = verbs.add_parser(verb.name, help=verb.help, description=verb.help)
-        if verb.name == chosen:
+        if verb.name == chosen != "run":
             module = import_module(f"etcdmanager.commands.{verb.module}")
             module.configure(sub)
             sub.set_defaults(run=getattr(module, verb.function))
@@ -76,11 +80,7 @@ def build(chosen: str) -> argparse.ArgumentParser:
 
 def _run(argv: Sequence[str]) -> int:
     start: Callable[[Sequence[str]], int] = import_module("etcdmanager.commands.run").main
-    try:
-        return start(argv)
-    except AgentError as error:
-        print_error(error, as_json=False)
-        return exit_code_of(error)
+    return guarded(lambda: start(argv))
 
 
 class _Version(argparse.Action):

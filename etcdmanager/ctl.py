@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from agents.cli import guarded
 from agents.errors import AgentError, NotFoundError, SpecError
 from agents.stores.protocol import Store
 from agents.stores.url import open_store
@@ -30,11 +31,14 @@ _FLAGS = {"backup-store": "/backups", "member-count": "0", "etcd-version": ""}
 
 def main() -> int:
     """Run the command line of this process; 0, or 1 after any error, as the Go tool."""
-    return main_with(sys.argv[1:], environment=os.environ)
+    return min(guarded(lambda: main_with(sys.argv[1:], environment=os.environ)), 1)
 
 
 def main_with(argv: Sequence[str], *, environment: Mapping[str, str]) -> int:
     """Run one command line."""
+    if argv[:1] in (["-h"], ["-help"], ["--help"]):
+        print(__doc__, file=sys.stderr)
+        return 0
     try:
         line = parse(argv)
         print(f"Backup Store: {line.backup_store}")

@@ -139,7 +139,7 @@ def parse_go_flags(argv: Sequence[str]) -> dict[str, tuple[str, ...]]:
             raise SpecError(f"unexpected argument {word!r}", hint="flags are written --name=value")
         flag = _BY_NAME.get(name)
         if flag is None:
-            raise SpecError(f"unknown flag --{name}", hint="`etcd-manager run --help` lists the flags")
+            raise SpecError(f"unknown flag --{name}", hint="`etcd-manager run --help` lists them; other verbs stand before their options")
         if not separator:
             value = "true" if flag.kind in _BOOLEANS else _next(words, name)
         found[name] = (*found.get(name, ()), value)

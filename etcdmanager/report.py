@@ -209,8 +209,13 @@ def _row(view: ClusterView, peer: Peer) -> dict[str, object]:
         "revision": peer.etcd.revision if peer.etcd else 0,
         "dbSizeBytes": peer.etcd.db_size_bytes if peer.etcd else 0,
         "clientUrls": list(peer.node.client_urls),
-        "problem": peer.problem,
+        "problem": peer.problem or _silence(peer),
     }
+
+
+def _silence(peer: Peer) -> str:
+    """Return what is wrong with a member that nothing else explains: hung, starting, or without a raft leader."""
+    return "its manager answers, its etcd does not serve" if peer.holds is Holding.CLUSTER and not peer.serves else ""
 
 
 def _absent_row(name: str, reason: str) -> dict[str, object]:

@@ -39,6 +39,8 @@ KEYS = 2000
 LEASES = 3
 #: Enough keys in a transaction to be quick; etcd takes 128.
 _BATCH = 100
+#: What our programs exit with after Ctrl-C (docs/contracts.md).
+_INTERRUPTED = 130
 
 
 def main() -> int:
@@ -124,6 +126,8 @@ def _program(argv: list[str], *, expected: int = 0) -> subprocess.CompletedProce
     """Run a program of ours as a user would; what it exits with must be as expected."""
     done = subprocess.run(argv, cwd=_ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE * 2)
     said = f"{done.stderr}{done.stdout}"[-3000:]
+    if done.returncode in {_INTERRUPTED, -signal.SIGINT}:
+        raise KeyboardInterrupt  # Ctrl-C reaches the whole process group, and the child may be the first to say so
     check(done.returncode == expected, f"`{' '.join(argv[1:4])} …` exited with {done.returncode}, wanted {expected}: {said}")
     return done
 

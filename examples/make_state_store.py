@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout, without being installed
 
-from agents.errors import AgentError
-from agents.exit_codes import exit_code_of
+from agents.cli import guarded
+from agents.exit_codes import ExitCode
 from agents.stores.url import open_store
 from examples.state_store.assets import find_assets
 from examples.state_store.stand_ins import make_stand_in_assets
@@ -28,12 +28,7 @@ from examples.state_store.write import example_cluster, write_boot_configs, writ
 def main(argv: list[str] | None = None) -> int:
     """Run the program, and return its exit code."""
     options = _parser().parse_args(argv)
-    try:
-        _run(options)
-    except AgentError as error:
-        print(f"error: {error}" + (f"\nhint: {error.hint}" if error.hint else ""), file=sys.stderr)
-        return int(exit_code_of(error))
-    return 0
+    return guarded(lambda: _run(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     if options.make_stand_ins and options.assets_dir is not None:
         make_stand_in_assets(options.assets_dir, options.etcd_binaries, kubernetes_version=options.kubernetes_version)
     store = open_store(options.store, environment=os.environ)
@@ -78,6 +73,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.boot_config_dir is not None:
         for path in write_boot_configs(options.boot_config_dir, boot_configs):
             print(path)
+    return ExitCode.OK
 
 
 if __name__ == "__main__":

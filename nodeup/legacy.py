@@ -31,14 +31,24 @@ _KLOG_SWITCHES = frozenset(
 _KLOG_VALUES = frozenset({"v", "vmodule", "stderrthreshold", "log_file", "log_dir", "log_file_max_size", "log_backtrace_at"})
 #: From this klog level on, what was observed is logged as well; user data asks for 8.
 _VERBOSE_LEVEL = 8
+#: Ours, which may stand before a verb (agents.cli.common_options).
+_COMMON = frozenset({"--json", "-v", "--verbose", "-q", "--quiet", "--no-color", "--log-json"})
 _TRUE = frozenset({"", "1", "t", "true"})
 
 
 def is_legacy(argv: Sequence[str], verbs: Sequence[str]) -> bool:
-    """Return whether these words are a call as kops makes it: flags only, and one of kops' own among them."""
-    if not argv or any(word in verbs for word in argv[:1]):
+    """Return whether these words are a call as kops makes it: no verb, and one of kops' own flags among them.
+
+    The first word may be a mistyped verb, which the parser names better than kops' flags could.
+    """
+    if not argv or not argv[0].startswith("-") or _verb_after_common_options(argv, verbs):
         return False
     return any(_name(word) in _VALUES or _name(word) in _SWITCHES for word in argv if word.startswith("-"))
+
+
+def _verb_after_common_options(argv: Sequence[str], verbs: Sequence[str]) -> bool:
+    first = next((word for word in argv if word not in _COMMON), "")
+    return first in verbs
 
 
 def to_verb(argv: Sequence[str]) -> list[str]:

@@ -105,6 +105,8 @@ def _conf_bytes(conf: str, environment: Mapping[str, str]) -> bytes:
         raise NotFoundError(f"boot configuration {conf} does not exist; name it with --conf") from error
     except PermissionError as error:
         raise AccessError(f"boot configuration {conf} may not be read by this user") from error
+    except IsADirectoryError as error:
+        raise SpecError(f"boot configuration {conf or repr('')} is a directory; wanted a file", hint="name it with --conf") from error
     except OSError as error:
         raise TransientError(f"boot configuration {conf}: {error.strerror}") from error
 

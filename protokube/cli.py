@@ -18,7 +18,7 @@ CONFIG = "/etc/node-agents/protokube.yaml"
 
 def main() -> int:
     """Run the command line of this process; return the exit code."""
-    return run_command(sys.argv[1:] or ["--help"], _parser)
+    return run_command(sys.argv[1:], _parser)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -112,7 +112,16 @@ class HttpStore:
         except (InvalidURL, MissingSchema) as error:
             raise SpecError(f"{self._base}/{key} is not a URL: {error}", code="store-malformed-url") from error
         except RequestException as error:
-            raise TransientError(f"{self._base}/{key}: {error}", code="store-transient") from error
+            raise TransientError(f"{self._base}/{key}: {_in_words(error)}", code="store-transient") from error
+
+
+def _in_words(error: Exception) -> str:
+    """Return what lies at the bottom of an error of requests, without the names of the classes it went through."""
+    text = str(error)
+    for opening, closing in (("Caused by ", ")"), ('("', '")'), ("): ", ""), (">: ", "")):
+        _, found, rest = text.rpartition(opening)
+        text = rest.removesuffix(closing) if found else text
+    return text
 
 
 def _meaning(status: int, said: str) -> AgentError:

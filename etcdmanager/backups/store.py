@@ -150,7 +150,7 @@ class BackupStore:
 def choose(wanted: str, listed: Sequence[Listed], *, where: str) -> Listed:
     """Return which of `listed` an operator means by a name, a beginning that only one has, `latest` or `oldest`; pure."""
     if not listed:
-        raise NotFoundError(f"{where} holds no backups", code="backup-not-found")
+        raise NotFoundError(f"{where} holds no backups", code="backup-not-found", hint="check --state and --name, or --backup-store")
     if wanted in {"latest", "oldest"}:
         return listed[-1 if wanted == "latest" else 0]
     exact = [backup for backup in listed if backup.text == checked(wanted)]

@@ -15,6 +15,7 @@ from agents.cli import common, common_options, emit
 from agents.durations import format_go_duration, parse_human_duration
 from agents.errors import AgentError, DeadlineError
 from etcdmanager.backups.store import BackupStore
+from etcdmanager.commands.cluster_status import require_cluster
 from etcdmanager.commands.figures import count_text, size_text
 from etcdmanager.commands.target import target_of, target_options, who
 from etcdmanager.control.commands import BackupAnswer, BackupRequest
@@ -39,16 +40,18 @@ def run(arguments: argparse.Namespace) -> None:
     timeout = parse_human_duration(arguments.timeout)
     target = target_of(arguments, arguments.etcd)
     control = ControlStore(target.store)
+    require_cluster(target.store)  # a mistyped store is not written to
     now = datetime.now(UTC)
     request = BackupRequest(
         id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}", requested_by=who(), requested_at=now, label=arguments.label, keep=arguments.keep
     )
-    control.request_backup(request)
     options = common(arguments)
     if not arguments.wait:
+        control.request_backup(request)
         emit(options, "BackupRequest", {"id": request.id}, f"asked for a backup ({request.id}); the leader takes it within seconds")
         return
     try:
+        control.request_backup(request)
         answer = _await(control, request, time.monotonic() + timeout.total_seconds())
     except KeyboardInterrupt:
         print(f"the request {request.id} stands; the leader answers it all the same", file=sys.stderr)

@@ -66,8 +66,7 @@ def read_report(store: Store, etcd: str) -> ClusterReport:
     try:
         content = control.read("_status.json")
     except NotFoundError:
-        if not created and not control.exists("etcd-cluster-spec"):
-            raise NotFoundError(f"{control.url} has no etcd cluster", hint="check --state and --name, or --backup-store") from None
+        require_cluster(store)
         return ClusterReport(
             etcd=etcd,
             told_by="",
@@ -79,6 +78,13 @@ def read_report(store: Store, etcd: str) -> ClusterReport:
             leader=leader,
         )
     return parse_report(content, where=f"{control.url}/_status.json", etcd=etcd, created=created, leader=leader)
+
+
+def require_cluster(store: Store) -> None:
+    """Raise NotFoundError where nobody ever wanted an etcd cluster in this backup store: it is mistyped."""
+    control = store.child("control")
+    if not control.exists("etcd-cluster-created") and not control.exists("etcd-cluster-spec"):
+        raise NotFoundError(f"{control.url} has no etcd cluster", hint="check --state and --name, or --backup-store")
 
 
 def parse_report(content: bytes, *, where: str, etcd: str, created: bool, leader: str) -> ClusterReport:

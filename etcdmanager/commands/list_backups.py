@@ -45,12 +45,13 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             print(backup.text)
         return ExitCode.OK
     now = datetime.now(UTC)
+    shown = listed
     if arguments.since:
         oldest = now - parse_human_duration(arguments.since)
-        listed = tuple(backup for backup in listed if backup.taken_at >= oldest)
-    rows = [_Row(backup, manifest, version) for backup, manifest, version in _read(backups, listed)]
+        shown = tuple(backup for backup in listed if backup.taken_at >= oldest)
+    rows = [_Row(backup, manifest, version) for backup, manifest, version in _read(backups, shown)]
     options = common(arguments)
-    text = _text(rows, now, wide=arguments.output == "wide") if rows else f"{backups.url} holds no backups"
+    text = _text(rows, now, wide=arguments.output == "wide") if rows else _nothing(backups, listed, since=arguments.since)
     if arguments.output == "json":
         from dataclasses import replace
 
@@ -58,6 +59,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     content = {"cluster": target.cluster, "etcd": target.etcd, "store": backups.url, "items": [row.document() for row in rows]}
     emit(options, "BackupList", content, text)
     return ExitCode.OK if rows and rows[0].listed.size_bytes else ExitCode.FINDING
+
+
+def _nothing(backups: BackupStore, listed: tuple[Listed, ...], *, since: str | None) -> str:
+    if not listed:
+        return f"{backups.url} holds no backups (is it the right store?)"
+    return f"{backups.url} holds {len(listed)} backups, none of the last {since}; the newest is {listed[-1].text}"
 
 
 class _Row:

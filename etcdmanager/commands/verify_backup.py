@@ -53,7 +53,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     etcd, wanted = etcd_and_backup(arguments, default="latest")
     target = target_of(arguments, etcd)
     backups = BackupStore(target.store)
-    names = [backup.text for backup in backups.list()] if arguments.all else [backups.resolve(wanted).text]
+    newest = backups.resolve(wanted)  # where there is none at all, --all has nothing that it could call good
+    names = [backup.text for backup in backups.list()] if arguments.all else [newest.text]
     outcomes = [_verify(backups, name, arguments) for name in names]
     rows = [_row(outcome) for outcome in outcomes]
     text = table(("NAME", "RESULT", "REVISION", "KEYS", "LEASES", "DB", "TOOK"), rows, right={"REVISION", "KEYS", "LEASES", "DB", "TOOK"})

@@ -93,7 +93,7 @@ def test_a_boot_configuration_comes_from_a_file_or_a_store(tmp_path: Path) -> No
     assert load_boot_config(str(tmp_path / "kube_env.yaml"), {}) == load_boot_config(f"file://{tmp_path}/kube_env.yaml", {})
 
 
-@pytest.mark.parametrize(("conf", "error"), [("/nonexistent/kube_env.yaml", NotFoundError), ("/", TransientError)])
+@pytest.mark.parametrize(("conf", "error"), [("/nonexistent/kube_env.yaml", NotFoundError), ("/", SpecError)])
 def test_a_boot_configuration_that_cannot_be_read_says_why(conf: str, error: type[AgentError]) -> None:
     with pytest.raises(error, match="boot configuration"):
         load_boot_config(conf, {})

@@ -1,0 +1,183 @@
+"""What an operator reads at 3 a.m.: every mistake gets one clear message and the right exit code, and stdout stays data.
+
+Each case runs a program as a shell would. No case needs root, a network or an etcd.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agents.exit_codes import ExitCode
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = {
+    "nodeup": "nodeup.cli",
+    "protokube": "protokube.cli",
+    "etcd-manager": "etcdmanager.cli",
+    "etcd-manager-ctl": "etcdmanager.ctl",
+    "make-state-store": "examples.make_state_store",
+}
+CLUSTER = "demo.example.com"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """A directory with a state store, and files that are wrong in one way each."""
+
+    directory: Path
+
+    def run(self, line: str, *, redirect: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command line; `{room}` is this directory. With `redirect`, a shell does what people do with stdout."""
+        program, *words = line.replace("{room}", str(self.directory)).split()
+        argv = [sys.executable, "-m", MODULES[program], *words]
+        if redirect:
+            argv = ["bash", "-c", f'set -o pipefail; "$@" {redirect}', "bash", *argv]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("KOPS_", "S3_"))}
+        return subprocess.run(
+            argv,
+            cwd=self.directory,
+            env=environment | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
+    directory = tmp_path_factory.mktemp("operator")
+    made = Room(directory=directory)
+    store = f"--cluster {CLUSTER} --store file://{{room}}/state/{CLUSTER} --boot-config-dir {{room}}/boot"
+    assert made.run(f"make-state-store {store}").returncode == 0
+    for name, content in {"broken": b"{", "binary": b"\xff\xfe\0", "empty": b"", "list": b"[1, 2]\n", "other": b"kind: Other\n"}.items():
+        (directory / f"{name}.yaml").write_bytes(content)
+    return made
+
+
+BACKUPS = f"--backup-store file://{{room}}/state/{CLUSTER}/backups/etcd/main"
+MISTYPED = "--backup-store file://{room}/mistyped"
+CONTROL_PLANE = "--conf {room}/boot/control-plane-main/kube_env.yaml"
+
+# Each: a command line, the exit code, and what the message must name.
+WRONG = (
+    ("nodeup", ExitCode.USAGE, "VERB"),
+    ("protokube", ExitCode.USAGE, "VERB"),
+    ("etcd-manager", ExitCode.USAGE, "VERB"),
+    ("nodeup plam --conf x", ExitCode.USAGE, "'plam'"),
+    ("etcd-manager list-bakups", ExitCode.USAGE, "'list-bakups'"),
+    ("nodeup plan --conf {room}/missing", ExitCode.NOT_FOUND, "--conf"),
+    ("nodeup --json plan --conf {room}/missing", ExitCode.NOT_FOUND, '"exitCode": 5'),
+    ("nodeup plan --conf {room}", ExitCode.USAGE, "is a directory"),
+    ("nodeup plan --conf {room}/broken.yaml", ExitCode.USAGE, "line 2"),
+    ("nodeup plan --conf {room}/binary.yaml", ExitCode.USAGE, "UTF-8"),
+    ("nodeup plan --conf {room}/empty.yaml", ExitCode.USAGE, "found nothing"),
+    ("nodeup plan --conf {room}/list.yaml", ExitCode.USAGE, "found list"),
+    ("nodeup plan --conf ftp://host/x", ExitCode.USAGE, "unknown scheme ftp://"),
+    ("nodeup plan --conf http://127.0.0.1:1/x", ExitCode.TEMPORARY, "/x: Failed to establish a new connection: [Errno 111]"),
+    ("nodeup explain --conf {room}/boot/control-plane-main/kube_env.yaml nonesuch", ExitCode.NOT_FOUND, "nonesuch"),
+    ("nodeup status --root {room}", ExitCode.NOT_FOUND, "has not run"),
+    ("protokube volumes --config {room}/missing", ExitCode.NOT_FOUND, "missing"),
+    ("protokube run --config {room}/broken.yaml", ExitCode.USAGE, "line 2"),
+    ("protokube volumes --config {room}/other.yaml", ExitCode.USAGE, "ProtokubeConfig"),
+    ("etcd-manager run", ExitCode.USAGE, "--cluster-name is required"),
+    ("etcd-manager run --cluster-nam=x", ExitCode.USAGE, "--cluster-nam"),
+    ("etcd-manager --state x status", ExitCode.USAGE, "other verbs stand before their options"),
+    ("etcd-manager run --config={room}/missing", ExitCode.USAGE, "missing"),
+    ("etcd-manager run --env-file={room}/binary.yaml", ExitCode.USAGE, "UTF-8"),
+    ("etcd-manager status", ExitCode.USAGE, "--backup-store"),
+    ("etcd-manager --json status", ExitCode.USAGE, '"exitCode": 3'),
+    (f"etcd-manager status {MISTYPED}", ExitCode.NOT_FOUND, "check --state and --name"),
+    (f"etcd-manager backup-now {MISTYPED}", ExitCode.NOT_FOUND, "check --state and --name"),
+    (f"etcd-manager restore-backup latest {MISTYPED}", ExitCode.NOT_FOUND, "check --state and --name"),
+    (f"etcd-manager verify-backup --all {MISTYPED}", ExitCode.NOT_FOUND, "check --state and --name"),
+    (f"etcd-manager backup-now --timeout 100ms {BACKUPS}", ExitCode.TIMEOUT, "is a manager leading?"),
+    (f"etcd-manager restore-backup a b c {BACKUPS}", ExitCode.USAGE, "found a b c"),
+    ("etcd-manager-ctl frob", 1, "'frob'"),
+    ("etcd-manager-ctl -backup-store", 1, "needs an argument"),
+    (f"etcd-manager-ctl {BACKUPS} restore-backup nope", 1, "nope"),
+)
+
+
+@pytest.mark.parametrize(("line", "code", "named"), WRONG, ids=[line for line, _, _ in WRONG])
+def test_a_mistake_is_named_in_one_message_on_stderr(room: Room, line: str, code: int, named: str) -> None:
+    done = room.run(line)
+    assert done.returncode == code, done.stderr
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == "" or line.startswith("etcd-manager-ctl")
+
+
+def test_a_mistyped_store_is_not_written_to(room: Room) -> None:
+    room.run(f"etcd-manager backup-now --no-wait {MISTYPED}")
+    assert not (room.directory / "mistyped").exists()
+
+
+@pytest.mark.parametrize("words", ["-h", "-help", "--help"])
+@pytest.mark.parametrize("program", ["etcd-manager run", "etcd-manager-ctl", "etcd-manager"])
+def test_help_is_given_in_every_spelling_that_go_knows(room: Room, program: str, words: str) -> None:
+    if program == "etcd-manager" and words == "-help":
+        program = "etcd-manager run"
+    done = room.run(f"{program} {words}")
+    assert (done.returncode, "backup" in done.stdout + done.stderr) == (0, True)
+
+
+TALKATIVE = (
+    ("nodeup plan --root {room}/node " + CONTROL_PLANE, ExitCode.FINDING),
+    (f"etcd-manager status {BACKUPS}", ExitCode.FINDING),
+    (f"etcd-manager-ctl {BACKUPS} get", ExitCode.OK),
+    ("etcd-manager run --help", ExitCode.OK),
+    ("nodeup --help", ExitCode.OK),
+    ("protokube doctor --config {room}/missing", ExitCode.FINDING),
+)
+
+
+@pytest.mark.parametrize(("line", "code"), TALKATIVE, ids=[line.split("{")[0] for line, _ in TALKATIVE])
+def test_stdout_may_be_cut_off_full_or_closed(room: Room, line: str, code: int) -> None:
+    cut = room.run(line, redirect="| head -c 1")
+    full = room.run(line, redirect="> /dev/full")
+    closed = room.run(line, redirect=">&-")
+    assert (cut.stderr, closed.stderr) == ("", "")
+    assert (full.returncode, full.stderr.splitlines()[0]) == (1, "error: No space left on device")
+    assert closed.returncode == code
+
+
+def test_a_plan_is_one_document_with_json(room: Room) -> None:
+    done = room.run("nodeup plan --json --root {room}/node " + CONTROL_PLANE)
+    assert json.loads(done.stdout)["kind"] == "NodePlan"
+    assert done.stderr == ""
+
+
+def test_a_window_without_backups_is_not_called_a_store_without_backups(room: Room) -> None:
+    old = room.directory / f"state/{CLUSTER}/backups/etcd/main/2020-01-01T00:00:00Z-000001"
+    old.mkdir()
+    (old / "_etcd_backup.meta").write_text('{"etcdVersion": "3.5.16"}')
+    done = room.run(f"etcd-manager list-backups --since 24h {BACKUPS}")
+    (old / "_etcd_backup.meta").unlink()
+    old.rmdir()
+    assert done.returncode == ExitCode.FINDING
+    assert "holds 1 backups, none of the last 24h; the newest is 2020-01-01T00:00:00Z-000001" in done.stdout
+
+
+def test_ctrl_c_while_waiting_says_what_goes_on(room: Room) -> None:
+    argv = [sys.executable, "-m", MODULES["etcd-manager"], "backup-now", *BACKUPS.replace("{room}", str(room.directory)).split()]
+    requests = room.directory / f"state/{CLUSTER}/backups/etcd/main/control/_requests"
+    before = set(requests.glob("*"))
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while set(requests.glob("*.json")) <= before:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (ExitCode.INTERRUPTED, "")
+    assert "the request " in err
+    assert "interrupted" in err
+    assert "Traceback" not in err
