@@ -4,6 +4,7 @@
                ├─ member loop    our etcd as it is desired; left running when we end
                ├─ lock keeper    the leader's lock, renewed or watched
                ├─ leader loop    while the lock is ours: observe, decide, execute
+               ├─ ground         ends us when the data directory is another than the one that we began with
                └─ status         file, one-line summary, and the pictures that HTTP serves
 
 What ends one of them by a bug ends all; systemd starts us again, and etcd goes on meanwhile.
@@ -15,6 +16,8 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 from agents.clock import SystemClock
 from agents.daemon import Daemon, run_daemon
@@ -63,10 +66,22 @@ from etcdmanager.telling import Sources, Teller
 
 log = logging.getLogger(__name__)
 
+#: Twice as many as there is blocking work at a time: lock, leader, status, backup, restore, progress, discovery, and the member's disk.
+_THREADS = 16
+#: A volume that vanished is noticed by the member at once; ending ourselves only has the next one look afresh.
+_GROUND_EVERY = timedelta(seconds=5)
+
 
 def run_manager(config: ManagerConfig) -> ExitCode:
     """Run one manager until it is told to stop."""
     return run_daemon(lambda daemon: Manager(config, LocalHost()).run(daemon), name=agent_name(config.cluster_name))
+
+
+async def _watch_ground(held: DataDirectoryLock) -> None:
+    """Return by the error of `held.require` only."""
+    while True:
+        await asyncio.to_thread(held.require)
+        await asyncio.sleep(_GROUND_EVERY.total_seconds())
 
 
 class Manager:
@@ -79,14 +94,16 @@ class Manager:
 
     async def run(self, daemon: Daemon) -> None:
         """Make everything, run it until `daemon.stopping`, and give the leadership up at the end."""
+        # asyncio's own pool has five threads on one CPU, and a store that hangs may hold as many: our etcd must still be looked after.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="etcd-manager"))
         identity = await asyncio.to_thread(identify, self._config, self._host)
         held = await asyncio.to_thread(DataDirectoryLock, self._host, identity.data_dir)
         try:
-            await self._run(daemon, identity)
+            await self._run(daemon, identity, held)
         finally:
             held.release()
 
-    async def _run(self, daemon: Daemon, identity: Identity) -> None:
+    async def _run(self, daemon: Daemon, identity: Identity, held: DataDirectoryLock) -> None:
         config, now = self._config, self._clock.now
         terms = Terms(lifetime=config.certificate_lifetime, renew_before=config.certificate_renew_before, key_kind=config.key_kind)
         server_tls, client_tls = await asyncio.to_thread(self._manager_tls, identity, terms)
@@ -108,6 +125,7 @@ class Manager:
             host=self._host,
             clock=self._clock,
             authorities=authorities,
+            require_ground=held.require,
         )
         member = Member(setup)
         local_etcd = await asyncio.to_thread(self._local_etcd, identity, authorities)
@@ -125,7 +143,8 @@ class Manager:
         server = PeerServer(gossip, handlers, endpoint=own.endpoints[0], tls=server_tls)
         await server.start()
         try:
-            await self._supervise(daemon, (gossip.run(), member.run(), keep_lock(lock), leader.run(), teller.run()), teller)
+            loops = (gossip.run(), member.run(), keep_lock(lock), leader.run(), teller.run(), _watch_ground(held))
+            await self._supervise(daemon, loops, teller)
         finally:
             await self._let_go(lock)
             await server.stop()

@@ -38,6 +38,8 @@ class Describer:
         """Return GetInfo's answer."""
         state = await self._state()
         empty = await asyncio.to_thread(self._member.disk.is_empty)
+        # Again, for what was looked at may have gone since.
+        await asyncio.to_thread(self._member.setup.require_ground)
         return self._info(state, disk_empty=empty)
 
     async def describe(self) -> Description:
@@ -48,6 +50,7 @@ class Describer:
         state = stored.state if isinstance(stored, KeptState) else None
         disk = await asyncio.to_thread(member.disk.report, trash_bytes=member.trash_bytes)
         binaries = await asyncio.to_thread(member.binaries.all)
+        await asyncio.to_thread(member.setup.require_ground)
         empty = not disk.holds_anything
         intent = look.view.intent
         return Description(

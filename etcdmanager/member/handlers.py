@@ -50,6 +50,7 @@ class MemberHandlers:
 
     async def notify_leadership(self, view: m.View, *, caller: str | None, healthy: Collection[m.PeerInfo]) -> m.LeadershipAnswer:
         """Accept or refuse a leader."""
+        await asyncio.to_thread(self._setup.require_ground)
         return self._leadership.notify(view, caller=caller, healthy=healthy)
 
     async def info(self) -> m.Info:

@@ -57,6 +57,7 @@ class MemberJobs:
 
     async def take_backup(self, request: TakeBackupRequest, report: Report) -> TakenBackup:
         """Back up our etcd into `request.storage`; RefusedError where none runs, BusyError during another backup."""
+        await asyncio.to_thread(self._member.setup.require_ground)
         address = await self._address()
         if address is None:
             raise RefusedError("etcd not running", code="etcd-not-running")

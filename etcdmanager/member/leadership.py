@@ -64,7 +64,7 @@ class Leadership:
         self._host = host
         self._path = layout.leadership
         self._cluster_name = cluster_name
-        self.accepted = self._load()
+        self.accepted = self._kept = self._load()
 
     def notify(self, view: View, *, caller: str | None, healthy: Collection[PeerInfo]) -> LeadershipAnswer:
         """Accept or refuse a claim; SpecError for one that is no claim. The answer tells whom we see and what we accepted before."""
@@ -94,11 +94,15 @@ class Leadership:
 
     def _accept(self, accepted: Accepted) -> None:
         before, self.accepted = self.accepted, accepted
-        if (before.leader_id, before.epoch) == (accepted.leader_id, accepted.epoch):
-            return
-        log.info("%s leads%s", accepted.leader_id, f" with epoch {accepted.epoch}" if accepted.epoch else "")
+        if _same_claim(before, accepted):
+            # Unless the disk was full the last time.
+            if _same_claim(self._kept, accepted):
+                return
+        else:
+            log.info("%s leads%s", accepted.leader_id, f" with epoch {accepted.epoch}" if accepted.epoch else "")
         document = {"leaderId": accepted.leader_id, "epoch": accepted.epoch}
         self._host.write(self._path, (dump_json(document) + "\n").encode(), mode=0o600)
+        self._kept = accepted
 
     def _load(self) -> Accepted:
         try:
@@ -112,3 +116,7 @@ class Leadership:
         except SpecError as error:
             log.warning("%s; the highest epoch accepted before is not known", error)
             return Accepted()
+
+
+def _same_claim(one: Accepted, other: Accepted) -> bool:
+    return (one.leader_id, one.epoch) == (other.leader_id, other.epoch)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from agents.clock import Clock
 from agents.errors import AgentError, DeadlineError, NotFoundError, SpecError
@@ -36,6 +37,8 @@ from etcdmanager.spec import EtcdNode, ManagerConfig
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
+
 #: How often the disk is looked at although nothing happened: someone may have changed it by hand.
 TICK = timedelta(seconds=5)
 #: While etcd has not written its log yet: the state says so only until it has (B-18).
@@ -50,7 +53,11 @@ _FREE_MOST_BYTES = 2 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberSetup:
-    """What a member is built from. `authorities` None: etcd without TLS."""
+    """What a member is built from. `authorities` None: etcd without TLS.
+
+    `require_ground` raises TransientError where the data directory is not the one any more that the manager began with. Then
+    nothing is read from it (an empty mount point is no blank disk), nothing written, and a running etcd left alone.
+    """
 
     config: ManagerConfig
     peer_id: str
@@ -59,6 +66,7 @@ class MemberSetup:
     host: Host
     clock: Clock
     authorities: EtcdAuthorities | None
+    require_ground: Callable[[], None] = lambda: None
 
     @property
     def layout(self) -> Layout:
@@ -160,15 +168,23 @@ class Member:
     async def look(self) -> Look:
         """Return the picture that the next step is decided on."""
         running = self.process.record
-        return await asyncio.to_thread(self._look, RunningEtcd(token=running.token, settings=running.settings) if running else None)
+        known = RunningEtcd(token=running.token, settings=running.settings) if running else None
+        return await asyncio.to_thread(self._on_ground, lambda: self._look(known))
 
     async def stored(self) -> StoredState:
         """Return the desired state as it is on disk."""
-        return await asyncio.to_thread(self.state_file.read)
+        return await asyncio.to_thread(self._on_ground, self.state_file.read)
 
     async def store(self, state: EtcdState) -> None:
         """Make `state` the desired one, durably. Hold `desire`, and wake or converge afterwards."""
-        await asyncio.to_thread(self.state_file.write, state)
+        await asyncio.to_thread(self._on_ground, lambda: self.state_file.write(state))
+
+    def _on_ground(self, work: Callable[[], _T]) -> _T:
+        """Return what `work` returns, if the data directory was ours before and still is: its volume may go at any moment."""
+        self.setup.require_ground()
+        done = work()
+        self.setup.require_ground()
+        return done
 
     async def _settle(self) -> timedelta:
         """Take steps until there is none to take; return how long to sleep."""
@@ -366,7 +382,7 @@ class Member:
             return
         self._housekept = time.monotonic()
         try:
-            await asyncio.to_thread(self._housekeep_now)
+            await asyncio.to_thread(self._on_ground, self._housekeep_now)
         except AgentError as error:
             log.warning("housekeeping did not work: %s", error)
 

@@ -198,7 +198,7 @@ def unexplained_data(view: MemberView) -> Hold | None:
     """
     match view.stored:
         case DamagedState(reason):
-            hint = "look at state.previous and data/ beside it; `etcd-manager doctor` names the data that is there"
+            hint = "stop it and put state.previous back as state; if data/ is not what that says, move both away, and it joins again"
             return Hold(code="EM-M0-state-damaged", reason=f"the state file is damaged: {reason}", hint=hint)
         case NoState() if view.data_tokens:
             found = ", ".join(sorted(view.data_tokens))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.errors import AccessError, SpecError
+from agents.errors import AccessError, AgentError, SpecError
 from agents.host.local import LocalHost
 from etcdmanager.member.layout import Layout
 from etcdmanager.member.leadership import Accepted, Leadership, judge
@@ -94,3 +94,13 @@ def test_the_epoch_never_goes_back(claims: list[tuple[str, int]]) -> None:
         if not judge(view(ours(leader), epoch=epoch), caller=leader, accepted=accepted, healthy=()):
             assert epoch >= accepted.epoch
             accepted = Accepted(leader_id=leader, token="t", epoch=epoch)
+
+
+def test_an_epoch_that_could_not_be_kept_is_kept_as_soon_as_there_is_room(tmp_path: Path) -> None:
+    one = leadership(tmp_path)
+    tmp_path.joinpath("leadership.json").mkdir()
+    with pytest.raises(AgentError):
+        one.notify(view(ours("a"), epoch=3), caller="a", healthy=())
+    tmp_path.joinpath("leadership.json").rmdir()
+    assert one.notify(view(ours("a"), epoch=3), caller="a", healthy=()).accepted
+    assert not leadership(tmp_path).notify(view(ours("b"), epoch=2), caller="b", healthy=()).accepted
