@@ -55,4 +55,5 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     items = [dict(row) for row in report.members]
     emit(common(arguments), "EtcdMemberList", {"cluster": target.cluster, "etcd": target.etcd, "stale": stale, "items": items}, text)
     serving = sum(1 for row in report.members if row.get("serves"))
-    return ExitCode.OK if not stale and serving >= max(1, report.wanted) else ExitCode.FINDING
+    sound = not any(row.get("problem") for row in report.members)
+    return ExitCode.OK if sound and not stale and serving >= max(1, report.wanted) else ExitCode.FINDING

@@ -69,6 +69,8 @@ class Claim:
     #: Peer ids that will be members, sorted.
     members: tuple[str, ...]
     claimed_at: datetime
+    #: What is added to the revision, decided once: all members must restore the same data. 0 in claims of old versions.
+    bump: int = 0
     saved_at: datetime | None = None
     #: "" where there was no quorum to save from.
     pre_restore_backup: str = ""
@@ -245,6 +247,7 @@ def parse_claim(content: bytes, *, where: str) -> Claim:
         token=fields.text("token"),
         members=fields.texts("members"),
         claimed_at=_time(fields, "claimedAt"),
+        bump=fields.integer("bump"),
         saved_at=fields.time("savedAt"),
         pre_restore_backup=fields.text("preRestoreBackup"),
         committing_at=fields.time("committingAt"),
@@ -407,6 +410,7 @@ def render_claim(claim: Claim) -> bytes:
             ("token", claim.token),
             ("members", list(claim.members)),
             ("claimedAt", time_text(claim.claimed_at)),
+            ("bump", int64(claim.bump)),
             ("savedAt", time_text(claim.saved_at)),
             ("preRestoreBackup", claim.pre_restore_backup),
             ("committingAt", time_text(claim.committing_at)),

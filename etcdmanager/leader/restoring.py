@@ -19,6 +19,7 @@ from etcdmanager.leader import actions as a
 from etcdmanager.leader.group import Surroundings
 from etcdmanager.leader.hands import SHORT, Hands, Order, new_token
 from etcdmanager.leader.progress import ProgressReport
+from etcdmanager.leader.revision import BUMP, bump_above
 from etcdmanager.peering import messages as m
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,6 @@ log = logging.getLogger(__name__)
 #: 8 GiB at 30 MB/s take under five minutes to fetch, and as long again to unpack and restore.
 PREPARE = timedelta(minutes=10)
 HASH = timedelta(seconds=60)
-
-#: What a restore adds to the revision: far above anything written since the backup, far below 2**63. The rule of
-#: thumb of the etcd project is a billion.
-BUMP = 1_000_000_000
 
 
 class RestoreExecutor:
@@ -102,9 +99,17 @@ class RestoreExecutor:
             token=new_token(),
             members=action.members,
             claimed_at=self._now(),
+            bump=bump_above(await asyncio.to_thread(self._highest_revision, order)),
         )
         await asyncio.to_thread(self._around.control.create_claim, claim)
         log.info("restoring %s as cluster %s on %s", claim.backup, claim.token, ", ".join(claim.members))
+
+    def _highest_revision(self, order: Order) -> int:
+        """Return the highest revision that clients can have seen: of living members, of earlier restores, of the newest backup."""
+        live = [peer.etcd.revision for peer in order.view.peers if peer.etcd is not None]
+        restored = [receipt.revision for receipt in self._around.control.receipts()]
+        newest = self._around.backups.manifest(order.view.backups[-1].name) if order.view.backups else None
+        return max([*live, *restored, newest.revision if newest is not None else 0])
 
     async def _change(self, order: Order, before: Claim, after: Claim) -> None:
         """Move a claim on if it still is what was decided on."""
@@ -126,7 +131,7 @@ class RestoreExecutor:
             cluster_token=claim.token,
             nodes=order.nodes(claim.members),
             etcd_version=command.spec.etcd_version,
-            bump_revision=BUMP,
+            bump_revision=claim.bump or BUMP,
             mark_compacted=True,
         )
         await self._enter("prepare", claim)
@@ -199,7 +204,7 @@ class RestoreExecutor:
             revision=claim.revision,
             keys=claim.keys,
             pre_restore_backup=claim.pre_restore_backup,
-            bumped=claim.revision >= BUMP,
+            bumped=claim.revision >= (claim.bump or BUMP),
             reason=request.reason if request is not None else "",
             took=self._progress(claim).took,
         )

@@ -26,7 +26,7 @@ def refuse_damaged_peer(view: NoCluster) -> Answer:
     return Wait(
         code="S1-damaged-state",
         reason="; ".join(f"{p.id}: {p.problem or 'state unreadable'}" for p in damaged),
-        hint="etcd-manager doctor on that node; nothing is formed before its state is understood",
+        hint="on that node: put state.previous back as state, or move state and data/ away if they are not wanted; then it goes on",
     )
 
 

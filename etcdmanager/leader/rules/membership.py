@@ -36,7 +36,7 @@ def report_strangers(view: Running) -> Answer:
     return Remark(
         code="other-incarnation",
         reason="; ".join(f"{p.id} holds cluster {p.cluster_token}, most hold {view.token}" for p in strangers),
-        hint="etcd-manager doctor; its data is kept",
+        hint="its data is kept; once it is not wanted, move it away on that node, and it joins again",
     )
 
 
@@ -46,7 +46,9 @@ def report_damaged(view: Running) -> Answer:
     if not damaged:
         return None
     return Remark(
-        code="S1-damaged-state", reason="; ".join(f"{p.id}: {p.problem}" for p in damaged), hint="etcd-manager doctor on that node"
+        code="S1-damaged-state",
+        reason="; ".join(f"{p.id}: {p.problem}" for p in damaged),
+        hint="on that node, stop it and put state.previous back as state; or move state and data/ away, and it joins again",
     )
 
 

@@ -59,6 +59,8 @@ def test_an_operator_backs_up_is_kept_from_losing_data_restores_and_undoes(tmp_p
         assert "S7-restored-recently" in again.stderr
         undone = await etcd_manager(group, "restore-backup", "main", undo, "--discard-newer", "--again", *yes)
         assert undone.returncode == ExitCode.OK, undone.stderr
+        # A client that watched since the first restore saw more than a billion: the second must be above that, too.
+        assert json.loads(undone.stdout)["revision"] > 2_000_000_000
         assert await written(group) == b"bad"
 
     with manager_group(tmp_path, 1) as group:
