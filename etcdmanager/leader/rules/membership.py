@@ -76,7 +76,15 @@ def wait_without_quorum(view: Running) -> Answer:
     return Wait(
         code="no-quorum",
         reason=f"{len(serving)} of {view.voters} members serve, {quorum(view.voters)} are needed; away: {'; '.join(away) or 'unknown'}",
-        hint="bring a member's volume back; if none comes back: etcd-manager restore-backup latest",
+        hint=_cut_off(min(serving)) if serving else "bring a member's volume back; if none comes back: etcd-manager restore-backup latest",
+    )
+
+
+def _cut_off(member: str) -> str:
+    """Return what to do where raft has a leader, so a quorum of it, though we reach too few managers to see one."""
+    return (
+        f"{member} follows a raft leader, so etcd has a quorum: the managers do not reach one another; "
+        "look at the network and at etcd-manager-ca on each machine, and restore nothing"
     )
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from etcdmanager.control.commands import BackupRequest
 from etcdmanager.leader import actions as a
+from etcdmanager.leader.decide import decide
+from etcdmanager.leader.view import Absent
 from tests.simulator.world import World, fresh_world, queue_restore, running_world
 
 
@@ -205,6 +207,36 @@ def test_a_member_that_never_comes_back_ends_the_restore_in_time() -> None:
     assert world.open_to_clients() == ["token-1"]
 
 
+def test_a_member_that_was_away_when_a_restore_was_given_up_takes_part_in_the_next_one() -> None:
+    """It still has prepared data of the former one, and would prepare nothing else beside it."""
+    world = running_world()
+    queue_restore(world)
+    while not world.disks["etcd-c"].prepared:
+        world.round()
+    world.disks["etcd-c"].up = False
+    while world.queue:
+        world.round()
+    world.disks["etcd-c"].up = True
+    assert world.disks["etcd-c"].prepared
+
+    command = queue_restore(world)
+    world.settle()
+
+    assert command.name in world.receipts
+    assert [world.contents[t] for t in world.open_to_clients()] == ["backed up"]
+
+
+def test_what_was_prepared_for_a_command_that_somebody_deleted_is_dropped() -> None:
+    world = running_world()
+    queue_restore(world)
+    while not all(d.prepared for d in world.disks.values()):
+        world.round()
+    world.queue.clear()
+    world.settle()
+    assert not any(d.prepared or d.quarantined for d in world.disks.values())
+    assert world.open_to_clients() == ["token-1"]
+
+
 def test_a_member_that_vanishes_after_the_point_of_no_return_is_not_waited_for_for_ever() -> None:
     world = running_world()
     queue_restore(world)
@@ -260,6 +292,20 @@ def test_a_cluster_without_quorum_is_left_alone() -> None:
     decision = world.settle()
     assert isinstance(decision.action, a.Wait)
     assert decision.action.code == "no-quorum"
+
+
+def test_managers_that_cannot_reach_one_another_are_not_told_to_restore() -> None:
+    view = running_world().view()
+    alone = replace(
+        view,
+        peers=tuple(p for p in view.peers if p.id == "etcd-a"),
+        absent=tuple(Absent(id=p.id, since=view.now, reason="wrong CA") for p in view.peers if p.id != "etcd-a"),
+    )
+    action = decide(alone).action
+    assert isinstance(action, a.Wait)
+    assert action.code == "no-quorum"
+    assert "etcd-a follows a raft leader" in action.hint
+    assert "restore nothing" in action.hint
 
 
 def test_growing_from_one_to_three_never_adds_a_voter_directly() -> None:
