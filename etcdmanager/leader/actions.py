@@ -173,6 +173,14 @@ class AbortRestore:
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropPreparation:
+    """Have a peer drop restored data that no claim speaks of any more; it could prepare nothing else meanwhile."""
+
+    peer: str
+    token: str
+
+
 # --- running
 
 
@@ -247,7 +255,7 @@ class StopRemoved:
 RestoreWork = PrepareRestore | SaveBeforeRestore | Fence | CommitRestore | VerifyRestored
 #: Steps of a claimed restore that are only recorded.
 RestoreRecord = TakeOverClaim | SkipSave | PassPointOfNoReturn
-RestoreAction = ClaimRestore | RejectCommand | ForgetCommand | AbortRestore | FinishRestore | RestoreWork | RestoreRecord
+RestoreAction = ClaimRestore | RejectCommand | ForgetCommand | AbortRestore | DropPreparation | FinishRestore | RestoreWork | RestoreRecord
 MembershipAction = AddLearner | JoinLearner | PromoteLearner | RemoveMember | StopRemoved
 FormationAction = DecideFormation | StartMembers | SealFormation | WriteMarker
 Action = Wait | Rest | FormationAction | RestoreAction | MembershipAction | LiftQuarantine | TakeBackup | DeleteBackups
@@ -265,7 +273,7 @@ def describe(action: Action) -> str:
             return f"{words} on {', '.join(action.peers)}"
         case DecideFormation() | ClaimRestore():
             return f"{words} with {', '.join(action.members)}"
-        case LiftQuarantine() | AddLearner() | JoinLearner() | StopRemoved():
+        case LiftQuarantine() | AddLearner() | JoinLearner() | StopRemoved() | DropPreparation():
             return f"{words} of {action.peer}"
         case PromoteLearner() | RemoveMember():
             return f"{words} {action.name or 'unnamed'} ({action.member_id:x})"

@@ -49,6 +49,8 @@ class RestoreExecutor:
                 await asyncio.to_thread(self._around.control.delete_command, action.command.name)
             case a.AbortRestore():
                 await self._abort(order, action)
+            case a.DropPreparation(peer=peer, token=token):
+                await self._drop(order, peer, token)
             case a.FinishRestore():
                 await self._finish(order, action)
             case a.TakeOverClaim() | a.SkipSave() | a.PassPointOfNoReturn():

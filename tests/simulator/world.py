@@ -270,7 +270,7 @@ class World:
                 yield lambda: self._dequeue(command)
             case a.PrepareRestore(claim=claim, peers=peers):
                 for peer in peers:
-                    yield lambda peer=peer: setattr(self._disk(peer, action), "prepared", claim.token)
+                    yield lambda peer=peer: self._prepare(self._disk(peer, action), claim)
             case a.SaveBeforeRestore(claim=claim, peers=peers):
                 yield lambda: self._backup(self._disk(peers[0], action))
                 yield lambda: self._change(claim, replace(claim, saved_at=self.now, pre_restore_backup=self.backups[-1].name))
@@ -290,11 +290,13 @@ class World:
                 yield lambda: setattr(self, "marker", True)
                 yield lambda: self._receipt(command, claim)
                 yield lambda: self._dequeue(command)
-            case a.AbortRestore(command=command, peers=peers, fenced=fenced, code=code):
+            case a.DropPreparation(peer=peer, token=token):
+                yield lambda: self._drop(self._disk(peer, action), token)
+            case a.AbortRestore(claim=claim, command=command, peers=peers, fenced=fenced, code=code):
                 for peer in fenced:
                     yield lambda peer=peer: self._set_quarantine(self._disk(peer, action), quarantined=False)
                 for peer in peers:
-                    yield lambda peer=peer: setattr(self._disk(peer, action), "prepared", "")
+                    yield lambda peer=peer: self._drop(self._disk(peer, action), claim.token)
                 yield lambda: self._fail(command, code)
                 yield lambda: self._dequeue(command)
             case _:
@@ -369,6 +371,14 @@ class World:
         self.queue = [replace(q, claim=claim) if q.command == command else q for q in self.queue]
         self.clusters[token] = {m: (self._new_member(), False) for m in members}
         self.contents[token] = self.backup_contents[command.backup]
+
+    def _prepare(self, disk: Disk, claim: Claim) -> None:
+        if disk.prepared not in {"", claim.token}:
+            raise BlockingIOError(f"{disk.id} has prepared {disk.prepared}")
+        disk.prepared = claim.token
+
+    def _drop(self, disk: Disk, token: str) -> None:
+        disk.prepared = "" if disk.prepared == token else disk.prepared
 
     def _change(self, old: Claim, new: Claim) -> None:
         assert any(q.claim == old for q in self.queue), "a claim is changed conditionally"

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from etcdmanager.leader.actions import Answer, DeleteBackups, TakeBackup, WriteMarker
+from etcdmanager.leader.rules.preparation import stray_preparation
 from etcdmanager.leader.rules.quarantine import is_raft_leader
 from etcdmanager.leader.view import Peer, Running
+
+
+def drop_preparations(view: Running) -> Answer:
+    """Have members drop restored data that waits for nothing: its command was deleted, or given up while they were away."""
+    return stray_preparation(view.seen.peers)
 
 
 def write_missing_marker(view: Running) -> Answer:

@@ -38,6 +38,7 @@ from etcdmanager.leader.actions import (
 )
 from etcdmanager.leader.rules.lifecycle import peers_without_version
 from etcdmanager.leader.rules.maintenance import backup_sources
+from etcdmanager.leader.rules.preparation import stray_preparation
 from etcdmanager.leader.rules.quarantine import next_to_lift
 from etcdmanager.leader.view import Holding, Peer, Restoring, majority_token
 from etcdmanager.quorum import quorum
@@ -177,6 +178,12 @@ def abort_hopeless(view: Restoring) -> Answer:
             f"not ready {PREPARE_WITHIN} after it was claimed; missing: {', '.join(view.missing) or 'nobody'}",
         )
     return None
+
+
+def drop_other_preparations(view: Restoring) -> Answer:
+    """Have members drop what they prepared for another claim: they were away when that one was given up."""
+    claim = view.claim
+    return stray_preparation(view.targets, expected=claim.token) if claim is not None else None
 
 
 def prepare_restore(view: Restoring) -> Answer:
