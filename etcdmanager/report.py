@@ -176,7 +176,8 @@ def _member(member: Description) -> dict[str, object]:
 def _cluster(view: ClusterView, picture: Picture) -> dict[str, object]:
     phase = phase_of(view)
     newest = view.backups[-1] if view.backups else None
-    stale = newest is None or picture.now - newest.taken_at > picture.backup_interval * _STALE_AFTER_INTERVALS
+    backed_up_at = view.backed_up_at
+    stale = backed_up_at is None or picture.now - backed_up_at > picture.backup_interval * _STALE_AFTER_INTERVALS
     leader = next((p.id for p in view.peers if p.etcd is not None and p.etcd.leader_id == p.etcd.member_id), "")
     return {
         "name": view.cluster_name,

@@ -178,4 +178,5 @@ class Teller:
 
 def _last_backup(picture: Picture) -> float:
     view = picture.news.view
-    return view.backups[-1].taken_at.timestamp() if view is not None and view.backups else 0.0
+    newest = view.backed_up_at if view is not None else None
+    return newest.timestamp() if newest is not None else 0.0

@@ -62,6 +62,7 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     version.report_missing_binaries,
     version.report_version_difference,
     transport.report_peer_urls,
+    maintenance.report_backups_from_the_future,
     maintenance.drop_preparations,
     membership.wait_without_quorum,
     maintenance.write_missing_marker,

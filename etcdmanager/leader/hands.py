@@ -129,7 +129,7 @@ class Hands:
                 log.warning("no backup from %s: %s", peer, error)
                 last = error
                 continue
-            order.memory.backups_changed()
+            order.memory.backup_taken(order.view.now)
             log.info("backup %s from %s: revision %d, %d ms (%s)", taken.name, peer, taken.revision, taken.duration_ms, reason)
             return taken
         raise last

@@ -27,6 +27,7 @@ class Memory:
     #: etcd member id -> since when it does not serve.
     unhealthy: dict[int, datetime] = field(default_factory=dict)
     absent: dict[str, Absent] = field(default_factory=dict)
+    last_backup: datetime | None = None
     last_cleanup: datetime | None = None
     backups: tuple[Backup, ...] = ()
     expired: tuple[str, ...] = ()
@@ -72,6 +73,11 @@ class Memory:
     def note_presence(self, peer_id: str) -> None:
         """Forget a peer's absence."""
         self.absent.pop(peer_id, None)
+
+    def backup_taken(self, now: datetime) -> None:
+        """Remember that a backup was taken, whatever its name says of the time."""
+        self.last_backup = now
+        self.backups_changed()
 
     def backups_changed(self) -> None:
         """Have the backups listed again at the next look."""

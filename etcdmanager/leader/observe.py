@@ -73,6 +73,7 @@ class Observer:
             expired_backups=memory.expired,
             policy=self._policy,
             troubles=tuple(memory.troubles[rule] for rule in sorted(memory.troubles)),
+            last_backup=memory.last_backup,
             last_cleanup=memory.last_cleanup,
             unhealthy_since=tuple(sorted(memory.unhealthy.items())),
         )

@@ -110,6 +110,11 @@ class Trouble:
     count: int
 
 
+#: How far the clock of the member that named a backup may be ahead of ours. Both are held by NTP; a name that is further in the
+#: future says nothing about when the backup was taken.
+CLOCKS_MAY_DIFFER = timedelta(minutes=5)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupPolicy:
     """When to back up and when to tidy up."""
@@ -146,6 +151,8 @@ class ClusterView:
     policy: BackupPolicy
     #: What failed lately, one per rule.
     troubles: tuple[Trouble, ...] = ()
+    #: When this leadership last took a backup, by our own clock; None before the first.
+    last_backup: datetime | None = None
     #: When retention last ran in this leadership; None before the first time.
     last_cleanup: datetime | None = None
     #: Members' health history: (etcd member id, since when it does not serve).
@@ -162,6 +169,21 @@ class ClusterView:
     def absence(self, peer_id: str) -> Absent | None:
         """Return the absence of that peer if it is known and did not answer."""
         return next((a for a in self.absent if a.id == peer_id), None)
+
+    @property
+    def backed_up_at(self) -> datetime | None:
+        """Return when the newest backup was taken, or None without one.
+
+        Names from the future do not count: a machine whose clock was wrong for a minute would otherwise end all backups until
+        that day. What this leadership took itself does, or it would back up without end while its own clock is behind.
+        """
+        named = [b.taken_at for b in self.backups if b.taken_at <= self.now + CLOCKS_MAY_DIFFER]
+        return max((*named, *([self.last_backup] if self.last_backup is not None else [])), default=None)
+
+    @property
+    def from_the_future(self) -> tuple[Backup, ...]:
+        """Return the backups whose names say that they will be taken."""
+        return tuple(b for b in self.backups if b.taken_at > self.now + CLOCKS_MAY_DIFFER)
 
     @property
     def configured(self) -> tuple[Peer, ...]:

@@ -80,7 +80,10 @@ class World:
     history: list[str] = field(default_factory=list)
     #: Rounds that an etcd needs to start.
     start_rounds: int = 1
+    last_backup: datetime | None = None
     last_cleanup: datetime | None = None
+    #: How wrong the clock is by which members name backups.
+    skew: timedelta = timedelta()
     #: Raises to make an effect on a peer fail.
     refuse: Callable[[str, a.Action], Exception | None] = lambda _peer, _action: None
     _tokens: int = 0
@@ -130,6 +133,7 @@ class World:
             expired_backups=tuple(b.name for b in self.backups[:-3] if self.now - b.taken_at > timedelta(hours=1)),
             policy=BackupPolicy(interval=timedelta(minutes=15)),
             troubles=tuple(self.troubles[r] for r in sorted(self.troubles)),
+            last_backup=self.last_backup,
             last_cleanup=self.last_cleanup,
             unhealthy_since=tuple(sorted(self.unhealthy.items())),
         )
@@ -189,6 +193,7 @@ class World:
         """Put another leader in charge, which remembers nothing."""
         self.epoch += 1
         self.troubles.clear()
+        self.last_backup = None
 
     def tick(self, step: timedelta = timedelta(seconds=2)) -> None:
         """Let time pass."""
@@ -351,8 +356,10 @@ class World:
             disk.quarantined, disk.starting = quarantined, self.start_rounds
 
     def _backup(self, disk: Disk) -> None:
-        name = f"{self.now:%Y-%m-%dT%H:%M:%SZ}-000001"
-        self.backups.append(Backup(name=name, taken_at=self.now))
+        taken_at = self.now + self.skew
+        name = f"{taken_at:%Y-%m-%dT%H:%M:%SZ}-000001"
+        self.backups = sorted([*self.backups, Backup(name=name, taken_at=taken_at)], key=lambda b: b.taken_at)
+        self.last_backup = self.now
         self.backup_contents[name] = self.contents[disk.token]
 
     def _answer(self, requests: tuple[BackupRequest, ...]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etcdmanager.leader.actions import Answer, DeleteBackups, TakeBackup, WriteMarker
+from etcdmanager.leader.actions import Answer, DeleteBackups, Remark, TakeBackup, WriteMarker
 from etcdmanager.leader.rules.preparation import stray_preparation
 from etcdmanager.leader.rules.quarantine import is_raft_leader
 from etcdmanager.leader.view import Peer, Running
@@ -14,8 +14,25 @@ def drop_preparations(view: Running) -> Answer:
 
 
 def write_missing_marker(view: Running) -> Answer:
-    """Write the created-marker of a cluster that lives; a lost marker must never lead to a second formation."""
-    return WriteMarker() if not view.seen.marker and view.has_quorum else None
+    """Write the created-marker of a cluster that lives; a lost marker must never lead to a second formation.
+
+    With the marker goes the record of the formation, where its leader died before that: were the marker lost later, a member
+    with a new disk would be told to found the cluster again, under its old identity and without its log.
+    """
+    complete = view.seen.marker and view.seen.formation is None
+    return WriteMarker() if not complete and view.has_quorum else None
+
+
+def report_backups_from_the_future(view: Running) -> Answer:
+    """Tell of backups that a wrong clock named; `latest` means the last of them."""
+    wrong = view.seen.from_the_future
+    if not wrong:
+        return None
+    return Remark(
+        code="backup-from-the-future",
+        reason=f"{len(wrong)} backups have names from the future, the last {wrong[-1].name}: some machine's clock is, or was, wrong",
+        hint="look at the clocks; restore by name, not latest, until they are gone",
+    )
 
 
 def backup_on_request(view: Running) -> Answer:
@@ -30,11 +47,11 @@ def periodic_backup(view: Running) -> Answer:
     """Back up when the newest backup in the store is older than the interval.
 
     The store is the memory: a new leader does not back up at once as Go's does (register B-45), and
-    nothing shifts the schedule. A name from the future (another clock) counts as just taken.
+    nothing shifts the schedule.
     """
     if not view.has_quorum:
         return None
-    newest = view.seen.backups[-1].taken_at if view.seen.backups else None
+    newest = view.seen.backed_up_at
     if newest is not None and view.seen.now - newest < view.seen.policy.interval:
         return None
     return TakeBackup(peers=backup_sources(view.healthy), why="schedule")

@@ -176,7 +176,7 @@ def stop_removed_member(view: Running) -> Answer:
 
 def _after_recent_backup(view: Running, action: Answer) -> Answer:
     """Return `action` where a recent backup exists, else the backup that must come first."""
-    newest = view.seen.backups[-1].taken_at if view.seen.backups else None
+    newest = view.seen.backed_up_at
     if newest is not None and view.seen.now - newest <= RECENT_BACKUP:
         return action
     return TakeBackup(peers=backup_sources(view.healthy), why="before-membership-change")

@@ -84,6 +84,27 @@ def test_a_lost_marker_over_a_living_cluster_is_written_again() -> None:
     assert world.contents["token-1"] == "written"
 
 
+def test_a_left_over_formation_never_founds_a_member_again_whose_disk_was_lost() -> None:
+    """With its old identity and without its log it could vote for what it had voted against."""
+    world = fresh_world()
+    while world.formation is None:
+        world.round()
+    left_over = world.formation
+    world.settle()
+    world.formation = left_over
+    world.settle()
+
+    world.marker = False
+    world.disks["etcd-b"].token = ""
+    world.history.clear()
+    for _ in range(60):
+        world.round()
+
+    assert "start_founding_members" not in world.history
+    assert "remove_lost_member" in world.history
+    assert len(world.serving("token-1")) == 3
+
+
 def test_a_lost_marker_and_blank_disks_form_nothing_while_backups_exist() -> None:
     world = running_world()
     world.marker = False
@@ -102,6 +123,30 @@ def test_backups_come_once_per_interval_whoever_leads() -> None:
         world.round()
     taken = [b for b in world.backups if b.taken_at > began]
     assert len(taken) == 4
+
+
+def test_a_clock_that_was_wrong_for_one_backup_does_not_end_all_others() -> None:
+    world = running_world()
+    world.skew = timedelta(days=3650)
+    world.requests.append(BackupRequest(id="r1", requested_by="me", requested_at=world.now))
+    world.settle()
+    world.skew = timedelta()
+    world.succeed()
+    before, began = len(world.backups), world.now
+    while world.now - began < timedelta(hours=1):
+        remarks = world.round().remarks
+    assert 3 <= len(world.backups) - before <= 4
+    assert "backup-from-the-future" in {r.code for r in remarks}
+
+
+@pytest.mark.parametrize("skew", [timedelta(days=365), timedelta(days=-365)])
+def test_members_whose_clocks_stay_wrong_are_backed_up_as_often_as_others(skew: timedelta) -> None:
+    world = running_world()
+    world.skew = skew
+    before, began = len(world.backups), world.now
+    while world.now - began < timedelta(hours=1):
+        world.round()
+    assert 3 <= len(world.backups) - before <= 4
 
 
 def test_a_requested_backup_is_taken_at_once_and_answered() -> None:

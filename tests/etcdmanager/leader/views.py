@@ -132,6 +132,7 @@ def views(draw: st.DrawFn) -> ClusterView:
         queue=tuple(draw(st.lists(queued(), max_size=2))),
         requests=draw(st.sampled_from(((), (BackupRequest(id="r", requested_by="x", requested_at=START),)))),
         backups=backups,
+        last_backup=draw(st.none() | times),
         expired_backups=tuple(b.name for b in backups[:-1]),
         policy=BackupPolicy(interval=timedelta(minutes=15)),
         troubles=tuple(draw(st.lists(troubles, max_size=2, unique_by=lambda t: t.rule))),
