@@ -72,6 +72,7 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     membership.promote_learner,
     membership.join_learner,
     membership.remove_lost_member,
+    membership.remove_stuck_learner,
     membership.add_learner,
     membership.remove_superfluous_member,
     membership.stop_removed_member,

@@ -2,6 +2,7 @@
 
     empty peer ──add_learner──▶ listed, unstarted ──join_learner──▶ learner ──promote_learner──▶ voter
     listed, its disk replaced by an empty one ──remove_lost_member──▶ not listed ──▶ (as above)
+    learner, its peer gone for good ──remove_stuck_learner──▶ not listed
 
 One change at a time, each only while a healthy quorum stands before and after it, never a voter added directly
 (laws R6 and R7; registers B-09, B-10, B-17). A learner that never comes up costs nothing: it does not vote.
@@ -127,13 +128,22 @@ def remove_lost_member(view: Running) -> Answer:
     return _after_recent_backup(view, RemoveMember(member_id=member.id, name=member.name, why="its disk came back empty"))
 
 
+def remove_stuck_learner(view: Running) -> Answer:
+    """Take a learner off the list that nobody answers for, where another peer could take its place; it does not vote."""
+    since = dict(view.seen.unhealthy_since)
+    for member in _learners(view):
+        gone = member.id in since and view.seen.now - since[member.id] >= REPLACE_AFTER and _peer_of(view, member) is None
+        if gone and _free_peers(view):
+            return RemoveMember(member_id=member.id, name=member.name, why="nobody answers for this learner, and another peer is free")
+    return None
+
+
 def add_learner(view: Running) -> Answer:
     """Add one empty peer as a learner while the list is shorter than the spec, and no other addition is under way."""
     members, spec = view.seen.members, view.seen.spec
     if members is None or spec is None or len(members) >= spec.member_count or _learners(view):
         return None
-    listed = {m.name for m in members}
-    free = [p for p in view.seen.peers if p.holds in _WITHOUT_CLUSTER and p.node.name not in listed]
+    free = _free_peers(view)
     if not free:
         return Remark(
             code="no-peer-to-add", reason=f"Want to expand cluster but no available nodes: {len(members)} of {spec.member_count} members"
@@ -163,15 +173,26 @@ def remove_superfluous_member(view: Running) -> Answer:
 def stop_removed_member(view: Running) -> Answer:
     """Have a peer stop whose member is no longer listed; Go leaves it, and it is started again every ten seconds (B-11).
 
-    The list is one that a quorum agreed on, or there is none; a member that was just added is listed by its URLs.
+    The list is one that a quorum agreed on, or there is none; a member that was just added is listed by its URLs. A machine that
+    got another name runs a listed member all the same: while its etcd does not tell its id, it may be any row that nobody answers for.
     """
     members = view.seen.members
     if not members or not view.has_quorum:
         return None
-    names = {m.name for m in members}
+    names, ids = {m.name for m in members}, {m.id for m in members}
     urls = {url for m in members if not m.name for url in m.peer_urls}
-    removed = [p.id for p in view.peers if p.node.name not in names and not set(p.node.peer_urls) & urls]
-    return StopRemoved(peer=min(removed)) if removed else None
+    unlisted = [p for p in view.peers if p.node.name not in names and not set(p.node.peer_urls) & urls]
+    unclaimed = [m.name or f"{m.id:x}" for m in members if _peer_of(view, m) is None]
+    removed = [p.id for p in unlisted if (p.etcd.member_id not in ids if p.etcd is not None else not unclaimed)]
+    if removed:
+        return StopRemoved(peer=min(removed))
+    if unlisted:
+        return Remark(
+            code="unlisted-member",
+            reason=f"{', '.join(sorted(p.id for p in unlisted))} is not listed, and may be {', '.join(unclaimed) or 'one'} under another name",
+            hint="etcd-manager members; give it its name back, or bring that member back",
+        )
+    return None
 
 
 def _after_recent_backup(view: Running, action: Answer) -> Answer:
@@ -180,6 +201,16 @@ def _after_recent_backup(view: Running, action: Answer) -> Answer:
     if newest is not None and view.seen.now - newest <= RECENT_BACKUP:
         return action
     return TakeBackup(peers=backup_sources(view.healthy), why="before-membership-change")
+
+
+def _free_peers(view: Running) -> tuple[Peer, ...]:
+    """Return the answering peers that belong to no cluster and are not listed."""
+    members = view.seen.members or ()
+    names = {m.name for m in members}
+    urls = {url for m in members if not m.name for url in m.peer_urls}
+    return tuple(
+        p for p in view.seen.peers if p.holds in _WITHOUT_CLUSTER and p.node.name not in names and not set(p.node.peer_urls) & urls
+    )
 
 
 def _learners(view: Running) -> tuple[Member, ...]:

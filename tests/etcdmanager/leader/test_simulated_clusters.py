@@ -10,8 +10,8 @@ import pytest
 from etcdmanager.control.commands import BackupRequest
 from etcdmanager.leader import actions as a
 from etcdmanager.leader.decide import decide
-from etcdmanager.leader.view import Absent
-from tests.simulator.world import World, fresh_world, queue_restore, running_world
+from etcdmanager.leader.view import Absent, Peer
+from tests.simulator.world import Disk, World, fresh_world, queue_restore, running_world
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
@@ -330,6 +330,29 @@ def test_a_member_whose_disk_comes_back_blank_is_replaced_through_a_learner() ->
     assert world.history.count("remove_lost_member") >= 1
 
 
+def test_a_learner_whose_machine_is_gone_makes_room_for_another() -> None:
+    world = running_world()
+    world.clusters["token-1"].pop("etcd-c")
+    world.disks["etcd-c"] = Disk(id="etcd-c", up=False)
+    world.clusters["token-1"]["etcd-c"] = (99, True)
+    world.disks["etcd-d"] = Disk(id="etcd-d")
+    for _ in range(60):
+        world.round()
+    assert sorted(world.clusters["token-1"]) == ["etcd-a", "etcd-b", "etcd-d"]
+    assert len(world.serving("token-1")) == 3
+
+
+def test_a_member_that_runs_under_another_name_is_not_stopped() -> None:
+    view = running_world().view()
+    members = tuple(replace(m, name="former-name") if m.name == "etcd-c" else m for m in view.members or ())
+    renamed = replace(view, members=members, peers=tuple(_at(p, "https://elsewhere:2380") if p.id == "etcd-c" else p for p in view.peers))
+    starting = replace(renamed, peers=tuple(replace(p, etcd=None) if p.id == "etcd-c" else p for p in renamed.peers))
+    for seen in (renamed, starting):
+        decision = decide(seen)
+        assert not isinstance(decision.action, a.StopRemoved)
+        assert "unlisted-member" in {r.code for r in decision.remarks}
+
+
 def test_a_cluster_without_quorum_is_left_alone() -> None:
     world = running_world()
     world.disks["etcd-b"].up = False
@@ -379,3 +402,7 @@ def grow(world: World, count: int) -> None:
     for name, disk in bigger.disks.items():
         world.disks.setdefault(name, disk)
     world.spec = bigger.spec
+
+
+def _at(peer: Peer, url: str) -> Peer:
+    return replace(peer, node=replace(peer.node, peer_urls=(url,)))
