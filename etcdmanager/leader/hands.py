@@ -117,22 +117,23 @@ class Hands:
     async def take_backup(
         self, order: Order, peers: Iterable[str], *, reason: str, label: str = "", news: Callable[[str], OnProgress] | None = None
     ) -> m.TakenBackup:
-        """Return the backup that the first peer that can takes; the last one's error where none can."""
+        """Return the backup that the first peer that can takes; where none can, the error of one that may be able to later."""
         info = m.BackupInfo(cluster_spec=order.view.spec or spec_as_seen(order.view))
         request = m.TakeBackupRequest(storage=self._around.backups.url, info=info, reason=reason, label=label)
-        last: AgentError = InvariantError("a backup was decided with nobody to take it from")
+        worst: AgentError = InvariantError("a backup was decided with nobody to take it from")
         for peer in peers:
             connection, header = self.connection(peer), order.authority.header
             try:
                 taken = await connection.take_backup(request, header, deadline=BACKUP, on_progress=news(peer) if news else None)
             except (TransientError, DeadlineError, VerificationError) as error:
                 log.warning("no backup from %s: %s", peer, error)
-                last = error
+                if not isinstance(worst, TransientError | DeadlineError):
+                    worst = error
                 continue
             order.memory.backup_taken(order.view.now)
             log.info("backup %s from %s: revision %d, %d ms (%s)", taken.name, peer, taken.revision, taken.duration_ms, reason)
             return taken
-        raise last
+        raise worst
 
     async def _move_raft_leader_away(self, order: Order, peer: Peer) -> None:
         """Move raft's lead to the follower that is furthest ahead; an election costs a second, so failing to is not an error."""

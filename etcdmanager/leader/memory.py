@@ -41,6 +41,7 @@ class Memory:
             code=error.code,
             message=str(error),
             permanent=isinstance(error, _PERMANENT),
+            damage=isinstance(error, VerificationError),
             since=before.since if before else now,
             last=now,
             count=(before.count if before else 0) + 1,

@@ -104,6 +104,8 @@ class Trouble:
     message: str
     #: Whether trying again cannot help: the input is wrong, or a safety rule refused.
     permanent: bool
+    #: Whether data was found damaged.
+    damage: bool = False
     #: When it first failed, and when last.
     since: datetime
     last: datetime

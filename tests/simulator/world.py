@@ -225,6 +225,7 @@ class World:
             code=getattr(error, "code", "error"),
             message=str(error),
             permanent=bool(getattr(error, "permanent", False)),
+            damage=bool(getattr(error, "damage", False)),
             since=before.since if before else self.now,
             last=self.now,
             count=(before.count if before else 0) + 1,

@@ -187,9 +187,10 @@ def stop_removed_member(view: Running) -> Answer:
     if removed:
         return StopRemoved(peer=min(removed))
     if unlisted:
+        who = ", ".join(sorted(p.id for p in unlisted))
         return Remark(
             code="unlisted-member",
-            reason=f"{', '.join(sorted(p.id for p in unlisted))} is not listed, and may be {', '.join(unclaimed) or 'one'} under another name",
+            reason=f"{who} is not listed, and may be {', '.join(unclaimed) or 'one'} under another name",
             hint="etcd-manager members; give it its name back, or bring that member back",
         )
     return None

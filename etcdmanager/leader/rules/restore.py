@@ -40,7 +40,7 @@ from etcdmanager.leader.rules.lifecycle import peers_without_version
 from etcdmanager.leader.rules.maintenance import backup_sources
 from etcdmanager.leader.rules.preparation import stray_preparation
 from etcdmanager.leader.rules.quarantine import next_to_lift
-from etcdmanager.leader.view import Holding, Peer, Restoring, majority_token
+from etcdmanager.leader.view import Holding, Peer, Restoring, Trouble, majority_token
 from etcdmanager.quorum import quorum
 
 #: How long a claimed restore may take to get everything ready. 400 MB take seconds, 8 GiB (etcd's largest
@@ -52,6 +52,10 @@ ATTEMPTS = 4
 
 #: How long a restored cluster waits for its last members before a healthy quorum is enough. An etcd start takes a second or two.
 STRAGGLERS_GET = timedelta(seconds=60)
+
+#: How long after the claim the old cluster may be found without a quorum before it is restored over without a last backup. The
+#: preparations that just ended kept its disks busy, and an election takes a second or two.
+QUORUM_GETS = timedelta(seconds=15)
 
 #: The rules whose actions can fail before the point of no return.
 _BEFORE_COMMIT = ("claim_restore", "prepare_restore", "save_before_restore", "fence_old_cluster", "pass_point_of_no_return")
@@ -164,7 +168,7 @@ def abort_hopeless(view: Restoring) -> Answer:
     claim = view.claim
     if claim is None or claim.committing_at is not None:
         return None
-    failed = [t for t in view.seen.troubles if t.rule in _BEFORE_COMMIT and (t.permanent or t.count >= ATTEMPTS)]
+    failed = [t for t in view.seen.troubles if t.rule in _BEFORE_COMMIT and (t.permanent or t.count >= ATTEMPTS) and not _is_unsavable(t)]
     if failed:
         return _abort(view, claim, failed[0].code, failed[0].message)
     damaged = [p for p in view.targets if p.holds is Holding.DAMAGED]
@@ -208,14 +212,23 @@ def wait_for_missing_members(view: Restoring) -> Answer:
 
 
 def save_before_restore(view: Restoring) -> Answer:
-    """Back the old cluster up while it still serves; the name of that backup is the undo."""
+    """Back the old cluster up while it still serves; the name of that backup is the undo.
+
+    Where every member's data is damaged, the restore is what helps: it goes on without, and the trash is the undo. An etcd that
+    does not answer at this moment is given one.
+    """
     claim = view.claim
     if claim is None or claim.saved_at is not None or claim.committing_at is not None:
         return None
     old = old_cluster(view, claim)
     sources = backup_sources(old)
-    if old and len(sources) >= quorum(len(old) + len(view.seen.absent)):
+    trouble = view.seen.trouble("save_before_restore")
+    if not old or (trouble is not None and _is_unsavable(trouble)):
+        return SkipSave(claim=claim)
+    if len(sources) >= quorum(len(old) + len(view.seen.absent)):
         return SaveBeforeRestore(claim=claim, peers=sources)
+    if view.seen.now - claim.claimed_at < QUORUM_GETS:
+        return Wait(code="restore-waits-for-quorum", reason="the old cluster, which would be backed up first, has no quorum at this moment")
     return SkipSave(claim=claim)
 
 
@@ -299,6 +312,11 @@ def old_cluster(view: Restoring, claim: Claim) -> tuple[Peer, ...]:
     old = tuple(p for p in view.seen.configured if p.cluster_token != claim.token)
     token = majority_token(old) if old else ""
     return tuple(p for p in old if p.cluster_token == token)
+
+
+def _is_unsavable(trouble: Trouble) -> bool:
+    """Return whether the backup before the restore failed because the old cluster's data is damaged."""
+    return trouble.rule == "save_before_restore" and trouble.damage
 
 
 def _is_swapped(peer: Peer, claim: Claim) -> bool:

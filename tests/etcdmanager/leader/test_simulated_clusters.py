@@ -228,6 +228,32 @@ def test_a_backup_that_proves_damaged_while_preparing_is_given_up_and_the_cluste
     assert not any(d.prepared or d.quarantined for d in world.disks.values())
 
 
+def test_a_cluster_whose_data_is_damaged_can_be_restored_all_the_same() -> None:
+    class DamagedError(Exception):
+        code = "snapshot-damaged"
+        permanent = True
+        damage = True
+
+    world = running_world()
+    world.refuse = lambda _, action: DamagedError("trailer differs") if isinstance(action, a.SaveBeforeRestore) else None
+    command = queue_restore(world)
+    world.settle()
+    assert world.receipts[command.name].pre_restore_backup == ""
+    assert [world.contents[t] for t in world.open_to_clients()] == ["backed up"]
+    assert all("token-1" in d.trash for d in world.disks.values()), "the undo"
+
+
+def test_an_etcd_that_pauses_for_a_moment_does_not_cost_the_backup_before_a_restore() -> None:
+    world = running_world()
+    command = queue_restore(world)
+    while not all(d.prepared for d in world.disks.values()):
+        world.round()
+    for disk in world.disks.values():
+        disk.starting = 2
+    world.settle()
+    assert world.backup_contents[world.receipts[command.name].pre_restore_backup] == "written"
+
+
 def test_a_member_that_vanishes_before_the_point_of_no_return_stops_nothing() -> None:
     world = running_world()
     queue_restore(world)

@@ -88,6 +88,7 @@ troubles = st.builds(
     code=st.just("x"),
     message=st.just("x"),
     permanent=st.booleans(),
+    damage=st.booleans(),
     since=times,
     last=times,
     count=st.integers(1, 9),
