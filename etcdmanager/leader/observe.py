@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agents.errors import AgentError, SpecError
+from agents.errors import AgentError, SpecError, VerificationError
 from agents.versions import Version
 from etcdmanager.backups.retention import Retention
 from etcdmanager.control.commands import Formation
-from etcdmanager.control.store import ControlView
+from etcdmanager.control.store import BadObject, ControlView
 from etcdmanager.etcd.answers import Member
 from etcdmanager.leader.group import Surroundings
 from etcdmanager.leader.memory import Memory
@@ -34,6 +35,16 @@ MEMBERS_WITHIN = timedelta(seconds=2)
 _UNEXPLAINED = ("EM-M0", "EM-M1", "EM-M2", "EM-M6")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Documents:
+    """The control store's single documents."""
+
+    spec: ClusterSpec | None
+    spec_problem: str
+    marker: bool
+    formation: Formation | None
+
+
 class Observer:
     """Makes a ClusterView; one per manager, used only while it leads."""
 
@@ -43,18 +54,19 @@ class Observer:
         self._static_spec = static_spec
         self._retention = retention
         self._policy = policy
+        self._bad: tuple[BadObject, ...] = ()
 
     async def observe(self, memory: Memory, *, epoch: int, now: datetime) -> ClusterView:
         """Return the picture of this moment; errors of the store are passed on."""
         described, stored = await asyncio.gather(self._describe_all(memory, now), asyncio.to_thread(self._look_at_store))
         peers, absent = described
-        control, spec, marker, formation = stored
+        control, documents = stored
         members = await self._members(peers)
         if members is not None:
             serving = [p.etcd.member_id for p in peers if p.serves and p.etcd is not None]
             memory.note_health(serving, [m.id for m in members], now)
         # Where something is to be formed or restored, only a fresh listing will do.
-        calm = marker and not control.commands and not control.requests
+        calm = documents.marker and not control.commands and not control.requests
         if not (calm and memory.backups_are_fresh(now)):
             await asyncio.to_thread(self._list_backups, memory, control, now)
         return ClusterView(
@@ -64,9 +76,10 @@ class Observer:
             peers=peers,
             absent=absent,
             members=members,
-            spec=spec,
-            marker=marker,
-            formation=formation,
+            spec=documents.spec,
+            spec_problem=documents.spec_problem,
+            marker=documents.marker,
+            formation=documents.formation,
             queue=_queue(control),
             requests=control.requests,
             backups=memory.backups,
@@ -123,13 +136,37 @@ class Observer:
             return tuple(sorted(found.members, key=lambda m: m.id))
         return None
 
-    def _look_at_store(self) -> tuple[ControlView, ClusterSpec | None, bool, Formation | None]:
+    def _look_at_store(self) -> tuple[ControlView, _Documents]:
         control = self._around.control.observe()
-        for bad in control.bad:
-            log.warning("%s is ignored: %s", bad.key, bad.reason)
-        formation = self._around.control.formation()
-        spec = self._static_spec or self._around.control.spec()
-        return control, spec, self._around.control.is_created(), formation.document if formation else None
+        if control.bad != self._bad:
+            for bad in control.bad:
+                log.warning("%s is ignored: %s", bad.key, bad.reason)
+            self._bad = control.bad
+        return control, self._documents()
+
+    def _documents(self) -> _Documents:
+        """Return the single documents; a damaged one stops what depends on it and nothing else (law R10)."""
+        control = self._around.control
+        spec, problem = self._static_spec, ""
+        if spec is None:
+            try:
+                spec = control.spec()
+            except SpecError as error:
+                problem = str(error)
+        try:
+            marker = control.is_created()
+        except VerificationError as error:
+            # Whoever broke it had a marker to break.
+            log.debug("%s", error)
+            marker = True
+        try:
+            found = control.formation()
+        except SpecError:
+            # It matters only before the marker; there nobody may guess that nothing was decided.
+            if not marker:
+                raise
+            found = None
+        return _Documents(spec=spec, spec_problem=problem, marker=marker, formation=found.document if found is not None else None)
 
     def _list_backups(self, memory: Memory, control: ControlView, now: datetime) -> None:
         memory.backups = tuple(

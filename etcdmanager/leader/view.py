@@ -151,6 +151,8 @@ class ClusterView:
     #: What retention would delete now, oldest first; computed by etcdmanager.backups.retention.
     expired_backups: tuple[str, ...]
     policy: BackupPolicy
+    #: Why there is a spec that cannot be read, "" otherwise.
+    spec_problem: str = ""
     #: What failed lately, one per rule.
     troubles: tuple[Trouble, ...] = ()
     #: When this leadership last took a backup, by our own clock; None before the first.

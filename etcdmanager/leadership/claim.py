@@ -7,8 +7,8 @@ The epoch only ever grows: it is the fence. Every mutating request carries it, f
 have accepted and refuse lower ones, so a leader that was paused and wakes up can change nothing.
 
 Whether another holder's lock has expired is judged by *our own* monotonic clock: the record did not change while we
-watched it for a whole lifetime (the habit of Kubernetes' leader election). Clocks of two machines are compared only
-where the record says it expired more than SKEW ago, so that managers that all start again need not wait.
+watched it for a whole lifetime (the habit of Kubernetes' leader election). The clocks of two machines are never compared: one
+that boots with a wrong clock would depose a living leader.
 """
 
 from __future__ import annotations
@@ -25,9 +25,6 @@ RENEW_EVERY = timedelta(seconds=5)
 
 #: No mutating action begins with less than this left: an action's own first request has been sent by then.
 SAFETY_MARGIN = timedelta(seconds=3)
-
-#: How far two machines' clocks are trusted to agree. Both are held by NTP on cloud machines, which is within a second.
-SKEW = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +68,12 @@ class Me:
     instance: str
 
 
-def judge(sighting: Sighting | None, me: Me, *, now: datetime, elapsed: float) -> Verdict:
+def judge(sighting: Sighting | None, me: Me, *, elapsed: float) -> Verdict:
     """Return what may be done with the lock as it was seen; None is a lock that nobody ever held.
 
     Args:
         sighting: the record and since when it has not changed.
         me: who asks.
-        now: our wall clock.
         elapsed: our monotonic clock, in seconds, comparable with `sighting.seen_since`.
     """
     if sighting is None:
@@ -90,9 +86,7 @@ def judge(sighting: Sighting | None, me: Me, *, now: datetime, elapsed: float) -
         return Verdict.TAKE
     unchanged = timedelta(seconds=elapsed - sighting.seen_since)
     lifetime = record.expires_at - record.renewed_at
-    if unchanged > max(lifetime, TTL) or now > record.expires_at + SKEW:
-        return Verdict.TAKE
-    return Verdict.LEAVE
+    return Verdict.TAKE if unchanged > max(lifetime, TTL) else Verdict.LEAVE
 
 
 def taken(previous: LockRecord | None, me: Me, *, now: datetime, ttl: timedelta = TTL, above: int = 0) -> LockRecord:

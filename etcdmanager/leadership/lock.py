@@ -129,7 +129,7 @@ class LeaderLock:
             self._look()
         record = self._sighting.record if self._sighting else None
         began = self._elapsed()
-        verdict = judge(self._sighting, self._me, now=self._now(), elapsed=began)
+        verdict = judge(self._sighting, self._me, elapsed=began)
         match verdict:
             case Verdict.LEAVE:
                 self._lease = None

@@ -93,7 +93,7 @@ def need_spec(view: NoCluster) -> Answer:
     if view.seen.spec is None:
         return Wait(
             code="no-cluster-spec",
-            reason="no cluster spec set - must seed new cluster",
+            reason=view.seen.spec_problem or "no cluster spec set - must seed new cluster",
             hint="etcd-manager-ctl configure-cluster, or kops update cluster",
         )
     if view.seen.spec.member_count < 1:

@@ -57,7 +57,8 @@ def report_missing_spec(view: Running) -> Answer:
     """Tell that nobody says how many members are wanted; the members that run are kept as they are."""
     if view.seen.spec is not None:
         return None
-    return Remark(code="no-cluster-spec", reason="the control store has no cluster spec", hint="kops update cluster writes it again")
+    reason = view.seen.spec_problem or "the control store has no cluster spec"
+    return Remark(code="no-cluster-spec", reason=reason, hint="kops update cluster writes it again")
 
 
 def report_absent(view: Running) -> Answer:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 import pytest
 
+from agents.errors import SpecError
+from agents.stores.memory import MemoryStore
 from agents.versions import Version
-from etcdmanager.leader.observe import peer_from_description, peer_from_info
-from etcdmanager.leader.view import Holding
+from etcdmanager.backups.retention import Retention
+from etcdmanager.backups.store import BackupStore
+from etcdmanager.control.store import ControlStore
+from etcdmanager.leader.group import Surroundings
+from etcdmanager.leader.memory import Memory
+from etcdmanager.leader.observe import Observer, peer_from_description, peer_from_info
+from etcdmanager.leader.view import BackupPolicy, ClusterView, Holding
 from etcdmanager.peering import messages as m
 from etcdmanager.spec import EtcdNode
 
@@ -34,6 +44,56 @@ SERVING = replace(
     etcd=LIVE,
     binaries=(m.BinariesReport(version="3.5.16", directory="/opt"), m.BinariesReport(version="unreadable", directory="/x")),
 )
+
+
+class Nobody:
+    """A group of nobody: only the store is looked at."""
+
+    def known(self) -> tuple[str, ...]:
+        return ()
+
+    def info(self, peer_id: str) -> None:
+        raise KeyError(peer_id)
+
+    def silence(self, peer_id: str) -> str:
+        raise KeyError(peer_id)
+
+    def connection(self, peer_id: str) -> None:
+        raise KeyError(peer_id)
+
+    def client(self, node: EtcdNode, *, quarantined: bool) -> NoReturn:
+        raise KeyError(node.name, quarantined)
+
+
+def observed(store: MemoryStore) -> ClusterView:
+    around = Surroundings(
+        cluster_name="etcd", me="etcd-a", group=Nobody(), etcds=Nobody(), control=ControlStore(store), backups=BackupStore(store)
+    )
+    observer = Observer(around, retention=Retention(), policy=BackupPolicy(interval=timedelta(minutes=15)))
+    return asyncio.run(observer.observe(Memory(), epoch=1, now=datetime(2026, 1, 1, tzinfo=UTC)))
+
+
+def test_a_spec_that_cannot_be_read_stops_neither_backups_nor_supervision() -> None:
+    store = MemoryStore()
+    store.write("control/etcd-cluster-spec", b'{"memberCount": "three"')
+    view = observed(store)
+    assert view.spec is None
+    assert "etcd-cluster-spec" in view.spec_problem
+
+
+def test_an_emptied_marker_is_a_marker() -> None:
+    store = MemoryStore()
+    store.write("control/etcd-cluster-created", b"")
+    assert observed(store).marker
+
+
+def test_a_formation_that_cannot_be_read_forbids_every_decision_until_there_is_a_marker() -> None:
+    store = MemoryStore()
+    store.write("control/_formation.json", b"{")
+    with pytest.raises(SpecError):
+        observed(store)
+    ControlStore(store).write_created(datetime(2026, 1, 1, tzinfo=UTC))
+    assert observed(store).formation is None
 
 
 def test_a_blank_disk_is_empty() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from agents.errors import TransientError
 from agents.stores.memory import MemoryStore
-from etcdmanager.leadership.claim import SAFETY_MARGIN, SKEW, TTL, Me
+from etcdmanager.leadership.claim import SAFETY_MARGIN, TTL, Me
 from etcdmanager.leadership.lock import LOCK_KEY, LeaderLock, decode, encode
 
 
@@ -72,15 +72,8 @@ def test_a_manager_that_just_started_watches_a_lock_for_its_whole_lifetime_befor
     assert b.step() is not None
 
 
-def test_a_lock_whose_holder_died_long_ago_is_taken_at_once() -> None:
-    store, time = MemoryStore(), Time()
-    lock(store, time, "a").step()
-    time.pass_(TTL + SKEW + timedelta(seconds=1))
-    assert lock(store, time, "b").step() is not None
-
-
-@pytest.mark.parametrize("skew", [timedelta(seconds=-25), timedelta(seconds=25)])
-def test_clocks_that_differ_by_less_than_the_allowance_make_no_second_leader(skew: timedelta) -> None:
+@pytest.mark.parametrize("skew", [timedelta(days=-365), timedelta(seconds=-25), timedelta(seconds=25), timedelta(days=365)])
+def test_clocks_that_differ_make_no_second_leader(skew: timedelta) -> None:
     store, time, other = MemoryStore(), Time(), Time(skew)
     a, b = lock(store, time, "a"), lock(store, other, "b")
     for _ in range(20):
