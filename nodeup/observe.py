@@ -9,10 +9,12 @@ that `plan` and `verify` ask nobody:
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
+from types import MappingProxyType
 
 from agents.clouds.protocol import Metadata
 from agents.errors import NotFoundError, SpecError
@@ -37,6 +39,10 @@ from nodeup.resources.protocol import STATE_DIRECTORY
 
 #: What the last apply learned from the network.
 NETWORK_FACTS = f"{STATE_DIRECTORY}/network-facts.json"
+
+_CLOUD_FACTS: Mapping[str, type[AwsFacts | AzureFacts | GceFacts | OtherCloudFacts]] = MappingProxyType(
+    {"aws": AwsFacts, "azure": AzureFacts, "gce": GceFacts, "other": OtherCloudFacts}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,21 +105,31 @@ def parse_network_facts(text: str, *, where: str) -> NetworkFacts:
     from agents.documents import as_list, as_mapping, as_str, load_yaml
 
     document = as_mapping(load_yaml(text, where=where), where=where)
+    if unknown := sorted(set(document) - {"hostnameAddresses", *_CLOUD_FACTS}):
+        raise SpecError(f"{where}: unknown {', '.join(unknown)}; known are hostnameAddresses, {', '.join(_CLOUD_FACTS)}")
     addresses = tuple(
-        as_str(item, where=f"{where}: hostnameAddresses") for item in as_list(document.get("hostnameAddresses", []), where=where)
+        _address(as_str(item, where=f"{where}: hostnameAddresses"), where=f"{where}: hostnameAddresses")
+        for item in as_list(document.get("hostnameAddresses", []), where=f"{where}: hostnameAddresses")
     )
-    for kind, cloud_type in (("aws", AwsFacts), ("azure", AzureFacts), ("gce", GceFacts), ("other", OtherCloudFacts)):
+    for kind, cloud_type in _CLOUD_FACTS.items():
         if kind in document:
             given = as_mapping(document[kind], where=f"{where}: {kind}")
             known = {field.name for field in fields(cloud_type)}
             if unknown := sorted(set(given) - known):
                 raise SpecError(f"{where}: {kind}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+            if missing := [field.name for field in fields(cloud_type) if field.default is MISSING and field.name not in given]:
+                raise SpecError(f"{where}: {kind}: missing {', '.join(missing)}")
             values = {name: as_str(value, where=f"{where}: {kind}.{name}") for name, value in given.items()}
-            try:
-                return NetworkFacts(hostname_addresses=addresses, cloud=cloud_type(**values))
-            except TypeError as error:
-                raise SpecError(f"{where}: {kind}: {error}") from error
+            return NetworkFacts(hostname_addresses=addresses, cloud=cloud_type(**values))
     return NetworkFacts(hostname_addresses=addresses, cloud=OtherCloudFacts())
+
+
+def _address(text: str, *, where: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError as error:
+        raise SpecError(f"{where}: wanted an IP address, found {text!r}") from error
+    return text
 
 
 def hostname(host: Host) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -33,6 +34,8 @@ from nodeup.resources.asset import Asset
 from nodeup.resources.kinds import AnyResource
 from nodeup.spec.boot import BootConfig
 from nodeup.spec.node import NodeSpec
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from nodeup.assets.transport import Transport
@@ -93,6 +96,8 @@ def open_session(
     boot = load_boot_config(options.conf, options.environment)
     worker = open_worker(host, boot, options, clock, on_wait)
     spec = load_node_spec(boot, options.environment, from_controller=worker.node_config)
+    if spec.unknown_fields:
+        log.warning("fields that this version does not know, and does not act on: %s", ", ".join(spec.unknown_fields))
     facts = observe(_observed_host(host), _network_facts(options, host, spec), options.environment)
     plan_context = context_of(spec, facts, options.profile)
     resources = plan(spec, facts, options.profile)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from agents.clock import Clock
-from agents.errors import InvariantError, NotFoundError
+from agents.errors import InvariantError, NotFoundError, VerificationError
 from agents.host.distribution import Distribution
-from agents.pki.keypair import Keypair
+from agents.pki.keypair import Keypair, load_private_key
 from agents.pki.keyset import Keyset
 from nodeup.assets.cache import AssetCache
 from nodeup.bootstrap.state import WantedCertificates
@@ -89,7 +89,12 @@ class EngineContext:
         """Return the key pair that the configuration pins."""
         if name not in self.keysets:
             raise NotFoundError(f"keyset {name} was not read from the state store; this node cannot sign with it")
-        return self.keysets[name].item(keypair_id).keypair()
+        keypair = self.keysets[name].item(keypair_id).keypair()
+        try:
+            load_private_key(keypair.key, validated=False)
+        except VerificationError as error:
+            raise VerificationError(f"keyset {name}, key {keypair_id}: {error}", code=error.code) from error
+        return keypair
 
     def obtain_certificates(self, wanted: WantedCertificates) -> None:
         """Ask kops-controller."""

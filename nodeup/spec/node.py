@@ -157,6 +157,8 @@ def decode_node_spec(document: object, boot: BootConfig, *, where: str) -> NodeS
         problems = findings.problems or ("document: wanted a mapping, found nothing",)
         raise SpecError(f"{where}: " + "; ".join(problems), code="spec-nodeup-config")
     config = Section("", document)
+    if not config.text("KubernetesVersion"):
+        raise SpecError(f"{where}: KubernetesVersion is missing; is the file whole?", code="spec-nodeup-config")
     authorities = {name: text.encode() for name, text in config.text_map("CAs").items()}
     if boot.config_server is not None:
         authorities[CLUSTER_CA] = boot.config_server.ca_certificates.encode()

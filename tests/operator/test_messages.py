@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,7 +61,17 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
     made = Room(directory=directory)
     store = f"--cluster {CLUSTER} --store file://{{room}}/state/{CLUSTER} --boot-config-dir {{room}}/boot"
     assert made.run(f"make-state-store {store}").returncode == 0
-    for name, content in {"broken": b"{", "binary": b"\xff\xfe\0", "empty": b"", "list": b"[1, 2]\n", "other": b"kind: Other\n"}.items():
+    wrong = {
+        "broken": b"{",
+        "binary": b"\xff\xfe\0",
+        "empty": b"",
+        "list": b"[1, 2]\n",
+        "other": b"kind: Other\n",
+        "typo": b"hostnameAdresses: [10.0.0.1]\n",
+        "half": b"aws: {region: eu-west-1}\n",
+        "address": b"hostnameAddresses: [10.0.0.300]\n",
+    }
+    for name, content in wrong.items():
         (directory / f"{name}.yaml").write_bytes(content)
     return made
 
@@ -69,7 +81,12 @@ MISTYPED = "--backup-store file://{room}/mistyped"
 CONTROL_PLANE = "--conf {room}/boot/control-plane-main/kube_env.yaml"
 
 # Each: a command line, the exit code, and what the message must name.
+FACTS = f"nodeup plan {CONTROL_PLANE} --root {{room}}/node --facts {{room}}"
 WRONG = (
+    (f"{FACTS}/missing", ExitCode.USAGE, "missing: No such file"),
+    (f"{FACTS}/typo.yaml", ExitCode.USAGE, "unknown hostnameAdresses; known are hostnameAddresses, aws"),
+    (f"{FACTS}/half.yaml", ExitCode.USAGE, "aws: missing availability_zone, instance_id"),
+    (f"{FACTS}/address.yaml", ExitCode.USAGE, "wanted an IP address, found '10.0.0.300'"),
     ("nodeup", ExitCode.USAGE, "VERB"),
     ("protokube", ExitCode.USAGE, "VERB"),
     ("etcd-manager", ExitCode.USAGE, "VERB"),
@@ -155,6 +172,25 @@ def test_a_plan_is_one_document_with_json(room: Room) -> None:
     done = room.run("nodeup plan --json --root {room}/node " + CONTROL_PLANE)
     assert json.loads(done.stdout)["kind"] == "NodePlan"
     assert done.stderr == ""
+
+
+def test_a_damaged_state_store_is_named_by_its_object(room: Room) -> None:
+    spoilt = room.directory / "spoilt"
+    shutil.copytree(room.directory / "state", spoilt / "state")
+    boot = spoilt / "kube_env.yaml"
+    good = (room.directory / "boot/control-plane-main/kube_env.yaml").read_text()
+    lines = [line for line in good.splitlines() if not line.startswith("NodeupConfigHash")]
+    boot.write_text("\n".join([*lines, "Frobnicate: 1"]).replace(str(room.directory), str(spoilt)) + "\n")
+    config = spoilt / f"state/{CLUSTER}/igconfig/control-plane/control-plane-main/nodeupconfig.yaml"
+    config.write_text(config.read_text().replace(str(room.directory), str(spoilt)))
+    keyset = spoilt / f"state/{CLUSTER}/pki/private/kubernetes-ca/keyset.yaml"
+    keyset.write_text(re.sub("privateMaterial: .*", "privateMaterial: AAAA", keyset.read_text()))
+
+    done = room.run("nodeup render --conf {room}/spoilt/kube_env.yaml --out {room}/spoilt/out")
+
+    assert done.returncode == ExitCode.TEMPORARY
+    assert "keyset kubernetes-ca, key " in done.stderr
+    assert "does not know, and does not act on: Frobnicate" in done.stderr
 
 
 def test_a_window_without_backups_is_not_called_a_store_without_backups(room: Room) -> None:
