@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agents.errors import NotFoundError, RefusedError, SpecError
 from agents.stores.protocol import Entry, Store
@@ -20,6 +20,8 @@ from etcdmanager.backups.retention import Retention, to_delete
 
 #: Pins a backup against retention; empty, and ours alone.
 KEEP = "_keep.json"
+#: How far ahead of the store's clock ours may be before it is not believed.
+CLOCKS_MAY_DIFFER = timedelta(hours=1)
 #: Rule S6.
 _LAST_VERIFIED = 3
 
@@ -57,12 +59,7 @@ class BackupStore:
 
     def list(self) -> tuple[Listed, ...]:
         """Return all backups, oldest first; one listing, and nothing is read."""
-        by_name: dict[str, dict[str, Entry]] = {}
-        for entry in self.store.list():
-            directory, _, file = entry.key.rpartition("/")
-            if directory and "/" not in directory:
-                by_name.setdefault(directory, {})[file] = entry
-        return tuple(_listed(text, files) for text, files in sorted(by_name.items()) if META in files)
+        return _backups_in(self.store.list())
 
     def meta(self, name: str) -> BackupMeta:
         """Return what the Go tools know of a backup; NotFoundError where there is none of that name."""
@@ -133,8 +130,14 @@ class BackupStore:
         return tuple(found)
 
     def expired(self, now: datetime, keep: Retention, *, protected: Iterable[str] = ()) -> tuple[str, ...]:
-        """Return the names that retention would delete now, oldest first. Pinned ones and `protected` are not among them."""
-        listed = self.list()
+        """Return the names that retention would delete now, oldest first. Pinned ones and `protected` are not among them.
+
+        A clock that is far ahead would delete nearly all: it is believed only as far as the store's own, which is known by what
+        was written last. While managers run that is their lock, a few seconds ago.
+        """
+        entries = self.store.list()
+        now = min(now, max((entry.modified for entry in entries), default=now) + CLOCKS_MAY_DIFFER)
+        listed = _backups_in(entries)
         names = [backup.name for backup in listed if backup.name is not None]
         if not to_delete(names, now, keep):
             return ()
@@ -161,6 +164,15 @@ def choose(wanted: str, listed: Sequence[Listed], *, where: str) -> Listed:
     near = [backup.text for backup in beginning[:3]] or difflib.get_close_matches(wanted, names, n=3, cutoff=0.0)
     problem = "is ambiguous" if beginning else "does not exist"
     raise NotFoundError(f"backup {wanted!r} {problem} in {where}; the nearest are {', '.join(near)}", code="backup-not-found")
+
+
+def _backups_in(entries: Iterable[Entry]) -> tuple[Listed, ...]:
+    by_name: dict[str, dict[str, Entry]] = {}
+    for entry in entries:
+        directory, _, file = entry.key.rpartition("/")
+        if directory and "/" not in directory:
+            by_name.setdefault(directory, {})[file] = entry
+    return tuple(_listed(text, files) for text, files in sorted(by_name.items()) if META in files)
 
 
 def _listed(text: str, files: dict[str, Entry]) -> Listed:

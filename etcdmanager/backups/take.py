@@ -1,6 +1,6 @@
-"""Taking a backup of one member: snapshot, digest, compress and store in one pass, then open what was stored, then commit.
+"""Taking a backup of one member: snapshot, digest, compress and store in one pass, then open it, read the stored back, then commit.
 
-    etcd --pieces--> event loop --1 MiB--> one thread: SHA-256, scratch file, gzip --> Store
+    etcd --pieces--> event loop --1 MiB--> one thread: SHA-256, scratch file, gzip --> Store --read back--> the same SHA-256?
                                                             |
                                            opened and counted; the metadata is written last
 
@@ -95,6 +95,7 @@ class BackupTaker:
                 stored = await _store(etcd, backups, name.text, scratch, status.db_size_bytes, say)
                 say(Progress(stage="verify", done_bytes=stored.gz_size_bytes, total_bytes=stored.gz_size_bytes))
                 contents = await asyncio.to_thread(_open, scratch, stored.snapshot)
+                await asyncio.to_thread(_read_back, backups, name.text, stored)
             except BaseException:
                 await asyncio.shield(asyncio.to_thread(_discard, backups, name.text))
                 raise
@@ -310,6 +311,18 @@ def _open(scratch: IO[bytes] | None, snapshot: SnapshotDigest) -> Contents | Non
         return None
     scratch.flush()
     return read_contents(scratch, size_bytes=snapshot.db_size_bytes)
+
+
+def _read_back(backups: BackupStore, name: str, stored: _Stored) -> None:
+    """Raise TransientError where the store holds something else than it was given: only then is a backup more than a good intention."""
+    digest, size = hashlib.sha256(), 0
+    for piece in backups.stream(name):
+        digest.update(piece)
+        size += len(piece)
+    if digest.hexdigest() != stored.gz_sha256:
+        raise TransientError(
+            f"{backups.url} was given {stored.gz_size_bytes} bytes of backup {name} and holds {size} others", code="backup-stored-differs"
+        )
 
 
 def _discard(backups: BackupStore, name: str) -> None:

@@ -5,14 +5,14 @@ import json
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from agents.clock import SystemClock
-from agents.errors import NotFoundError, RefusedError, VerificationError
+from agents.errors import NotFoundError, RefusedError, TransientError, VerificationError
 from agents.stores.local import LocalStore
 from etcdmanager.backups.bolt import read_contents
 from etcdmanager.backups.restore import RestoreOrder, prepare
@@ -102,6 +102,21 @@ def test_a_backup_is_what_etcds_own_tool_counts(etcd: RunningEtcd, backups: Back
     assert verified.contents.leases == 1
     assert verified.contents.compacted_revision > 0
     assert taken.verified
+
+
+class ForgetfulStore(LocalStore):
+    """A store that keeps one bit of a snapshot otherwise than it was given."""
+
+    def write(self, key: str, content: bytes | Iterable[bytes]) -> None:
+        whole = content if isinstance(content, bytes) else b"".join(content)
+        super().write(key, whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:] if key.endswith(".gz") else whole)
+
+
+def test_what_the_store_does_not_keep_as_it_was_given_is_no_backup(etcd: RunningEtcd, tmp_path: Path) -> None:
+    forgetful = BackupStore(ForgetfulStore(tmp_path / "store"))
+    with pytest.raises(TransientError, match="holds"):
+        take(etcd, forgetful, tmp_path / "scratch")
+    assert forgetful.store.list() == ()
 
 
 def test_a_backup_lies_in_the_store_as_the_go_tools_want_it(etcd: RunningEtcd, backups: BackupStore, tmp_path: Path) -> None:

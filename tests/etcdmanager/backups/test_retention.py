@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.stores.memory import MemoryStore
 from etcdmanager.backups.name import BackupName
 from etcdmanager.backups.retention import Retention, to_delete
+from etcdmanager.backups.store import BackupStore
 
 NOW = datetime(2026, 8, 22, 12, 30, tzinfo=UTC)
 KEEP = Retention(hourly=timedelta(days=7), daily=timedelta(days=90))
@@ -114,3 +116,13 @@ def test_a_day_that_had_a_backup_keeps_one_while_daily_retention_lasts(backups: 
 
     days = {name.taken_at.date() for name in backups if NOW - name.taken_at < KEEP.daily - timedelta(days=1)}
     assert days <= {name.taken_at.date() for name in rest}
+
+
+def test_a_clock_that_is_far_ahead_of_the_stores_deletes_no_more_than_a_right_one() -> None:
+    store, present = MemoryStore(), datetime.now(UTC)
+    for days in range(30):
+        name = BackupName.at(present - timedelta(days=days), 1).text
+        store.write(f"{name}/_etcd_backup.meta", b"{}")
+    backups = BackupStore(store)
+    assert backups.expired(present, KEEP) == ()
+    assert backups.expired(present + timedelta(days=3650), KEEP) == ()
