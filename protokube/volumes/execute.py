@@ -35,6 +35,8 @@ FSCK_DEADLINE = timedelta(minutes=30)
 MKFS_DEADLINE = timedelta(minutes=30)
 #: fsck's exit code is a sum: 1 repaired, 2 the system should be rebooted (of a root file system), 4 and above not in order.
 _FSCK_NOT_IN_ORDER = 4
+#: By default ext4 goes on after it found itself damaged; read-only it is noticed, and taken back.
+_MOUNT_OPTIONS = {"ext4": "nodev,nosuid,errors=remount-ro", "xfs": "nodev,nosuid"}
 #: Journal replay writes; without it a look at a foreign or damaged file system leaves every byte as it was.
 _WITHOUT_REPLAY = {"ext4": "ro,noload", "xfs": "ro,norecovery"}
 
@@ -64,7 +66,7 @@ class Executor:
                 memory = replace(memory, check=self._check(device, filesystem))
             case phase.Mount(device=device, filesystem=filesystem, place=place):
                 self.host.make_directory(place, mode=0o750)
-                self._command("mount", "-t", filesystem.kind, "-o", "nodev,nosuid", device.path, place)
+                self._command("mount", "-t", filesystem.kind, "-o", _MOUNT_OPTIONS[filesystem.kind], device.path, place)
             case phase.Grow(device=device, filesystem=filesystem, place=place):
                 self._grow(device, filesystem, place)
                 memory = replace(memory, grown=True)

@@ -70,6 +70,7 @@ def test_a_blank_device_is_formatted_mounted_marked_and_published(sandbox: Sandb
 
     published, marker = sandbox.published(), sandbox.marker(PLACE)
     assert sandbox("findmnt", "-rno", "FSTYPE,TARGET", device).split() == ["ext4", PLACE]
+    assert "errors=remount-ro" in sandbox("findmnt", "-rno", "OPTIONS", device)
     assert {key: marker[key] for key in ("clusterName", "etcdCluster", "memberName", "formatVersion")} == {
         "clusterName": CLUSTER, "etcdCluster": "main", "memberName": "main-0", "formatVersion": 1,
     }  # fmt: skip
