@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
-from agents.errors import DeadlineError, RefusedError, TransientError, VerificationError
+from agents.errors import AccessError, DeadlineError, RefusedError, TransientError, VerificationError
 from agents.host.command import clean_environment
 from etcdmanager.backups.bolt import read_contents
 from etcdmanager.backups.compression import inflate
@@ -163,10 +163,17 @@ def probable_db_size(listed: Listed, manifest: Manifest | None) -> int:
 
 
 def record(backups: BackupStore, verified: Verified, *, kind: str, now: datetime, by: str) -> None:
-    """Remember in the manifest that a backup was proven. One without a manifest (Go's) stays as it is: its directory is not ours."""
-    if verified.manifest is not None:
-        check = Check(checked_at=now, kind=kind, by=by)
+    """Remember in the manifest that a backup was proven; whoever may only read the store has proven it all the same.
+
+    One without a manifest (Go's) stays as it is: its directory is not ours.
+    """
+    if verified.manifest is None:
+        return
+    check = Check(checked_at=now, kind=kind, by=by)
+    try:
         backups.write_manifest(verified.name, verified.manifest.with_check(check))
+    except (AccessError, TransientError) as error:
+        log.warning("%s is proven, but that cannot be remembered: %s", verified.name, error)
 
 
 class _Hashed:

@@ -85,8 +85,17 @@ class Follower:
                 self._say("still queued: no manager has taken it on; is one leading?")
             time.sleep(_POLL_SECONDS)
         raise DeadlineError(
-            f"the restore is not finished; it goes on without this command (command {self._command.name})", code="restore-timeout"
+            f"the restore is not finished; it goes on without this command (command {self._command.name})",
+            code="restore-timeout",
+            hint=self._way_back(),
         )
+
+    def _way_back(self) -> str:
+        """Return how a command that no manager has taken on is withdrawn; "" once one has."""
+        if self._last is not None:
+            return ""
+        store = self._control.url.removesuffix("/control")
+        return f"no manager has taken it on; to withdraw it: etcd-manager-ctl -backup-store={store} delete-command {self._command.backup}"
 
     def _look(self) -> Receipt | None:
         """Tell what is new; return the receipt when there is one."""

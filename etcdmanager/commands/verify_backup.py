@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agents.cli import common, common_options, emit, table
-from agents.errors import AgentError
+from agents.errors import AgentError, SpecError, VerificationError
 from agents.exit_codes import ExitCode, exit_code_of
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.backups.verify import SCRATCH_PEER_URL, Booted, Verified, boot, compare_booted, record, verify_light
@@ -108,7 +108,9 @@ async def _deep(backups: BackupStore, verified: Verified, scratch: Path, directo
 def _row(outcome: _Outcome) -> list[object]:
     took = f"{outcome.seconds:.1f}s"
     if outcome.verified is None:
-        return [outcome.name, "BAD", None, None, None, None, took]
+        # Only data can be bad: a full disk or a missing etcd says nothing of the backup.
+        result = "BAD" if isinstance(outcome.error, VerificationError | SpecError) else "not proven"
+        return [outcome.name, result, None, None, None, None, took]
     contents = outcome.verified.contents
     result = "ok, boots" if outcome.booted else "ok"
     counts = [count_text(contents.revision), count_text(contents.keys), contents.leases, size_text(contents.size_bytes)]

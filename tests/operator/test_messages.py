@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from agents.exit_codes import ExitCode
+from tests.support.snapshot import sample_backups
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = {
@@ -217,3 +218,28 @@ def test_ctrl_c_while_waiting_says_what_goes_on(room: Room) -> None:
     assert "the request " in err
     assert "interrupted" in err
     assert "Traceback" not in err
+
+
+def test_only_data_is_called_bad(room: Room) -> None:
+    sample_backups(room.directory / "good/backups/etcd/main")
+    store = "--backup-store file://{room}/good/backups/etcd/main"
+    no_etcd = room.run(f"etcd-manager verify-backup latest --deep --binaries {{room}} {store}")
+    newest = room.directory / "good/backups/etcd/main/2026-01-03T00:00:00Z-000003/etcd.backup.gz"
+    newest.write_bytes(newest.read_bytes()[:-20])
+    cut_off = room.run(f"etcd-manager verify-backup latest {store}")
+    assert (no_etcd.returncode, "not proven" in no_etcd.stdout, "BAD" in no_etcd.stdout) == (ExitCode.NOT_FOUND, True, False)
+    assert (cut_off.returncode, "BAD" in cut_off.stdout) == (ExitCode.VERIFICATION, True)
+
+
+def test_a_restore_that_nobody_takes_on_can_be_withdrawn_as_its_message_says(room: Room) -> None:
+    directory = room.directory / "idle/prod.example.com/backups/etcd/main"
+    sample_backups(directory)
+    (directory / "control").mkdir()
+    (directory / "control/etcd-cluster-spec").write_text('{"memberCount": 1, "etcdVersion": "3.5.16"}')
+    store = f"file://{directory}"
+    done = room.run(f"etcd-manager restore-backup oldest --yes --cluster prod.example.com --timeout 100ms --backup-store {store}")
+    assert done.returncode == ExitCode.TIMEOUT
+    hint = done.stderr.rpartition("to withdraw it: ")[2].strip()
+    assert hint.startswith("etcd-manager-ctl ")
+    assert "deleted command" in room.run(hint).stdout
+    assert not list(directory.glob("control/*/_command.json"))
