@@ -153,7 +153,7 @@ class ManagerConfig:
     #: `ETCD_*` variables that etcd inherits (without the ETCD_MANAGER_* tunables); frozen.
     etcd_environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     #: The other variables of `--env-file`, for store SDKs; they are not written into os.environ by us.
-    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    environment: Mapping[str, str] = field(repr=False, default_factory=lambda: MappingProxyType({}))
     # From here on: what the Go program does not have.
     peer_id: str = ""
     seeds: tuple[SeedPeer, ...] = ()

@@ -114,3 +114,8 @@ def test_only_names_that_kops_knows_have_ports() -> None:
     assert cluster_names("events") is cluster_names("etcd-events")
     with pytest.raises(SpecError):
         cluster_names("other")
+
+
+def test_credentials_are_not_shown() -> None:
+    config = ManagerConfig(cluster_name="etcd", backup_store="s3://b/c", environment={"S3_SECRET_ACCESS_KEY": "open sesame"})
+    assert "sesame" not in repr(config)
