@@ -91,10 +91,14 @@ class RejectCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareRestore:
-    """Have `peers` fetch, verify and unpack the backup beside their live data; the old cluster goes on serving."""
+    """Have `peers` fetch, verify and unpack the backup beside their live data; the old cluster goes on serving.
+
+    Meanwhile it is backed up from the first of `save_from` that can, where any is named: neither waits for the other.
+    """
 
     claim: Claim
     peers: tuple[str, ...]
+    save_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
-from agents.errors import ConflictError, InvariantError, VerificationError
+from agents.errors import AgentError, ConflictError, InvariantError, VerificationError
 from etcdmanager.control.commands import Claim, Failure, Receipt, RestoreCommand
 from etcdmanager.leader import actions as a
 from etcdmanager.leader.group import Surroundings
@@ -122,7 +122,7 @@ class RestoreExecutor:
         await asyncio.to_thread(self._around.control.change_claim, after, found.version)
 
     async def _prepare(self, order: Order, action: a.PrepareRestore) -> None:
-        """Have all members prepare at the same time, and tell how far they are meanwhile."""
+        """Have all members prepare at the same time, and the old cluster backed up beside that; tell how far they are meanwhile."""
         claim = action.claim
         command = next((q.command for q in order.view.queue if q.command.name == claim.command), None)
         if command is None or command.spec is None:
@@ -138,11 +138,27 @@ class RestoreExecutor:
         )
         await self._enter("prepare", claim)
         writer = asyncio.create_task(self._progress(claim).keep_writing())
+        saving = asyncio.create_task(self._save_beside(order, claim, action.save_from))
         try:
             await self._hands.on_all(action.peers, lambda p: self._prepare_on(order, p, request, claim))
+            if not saving.done():
+                await self._enter("save", claim)
+            await saving
         finally:
             writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+            saving.cancel()
+            await asyncio.gather(writer, saving, return_exceptions=True)
+
+    async def _save_beside(self, order: Order, claim: Claim, peers: tuple[str, ...]) -> None:
+        """Back the old cluster up while its members prepare; what goes wrong is left to the rule that saves, which comes next."""
+        if not peers:
+            return
+        try:
+            await self._save_from(order, claim, peers)
+        except AgentError as error:
+            log.warning(
+                "no backup of the old cluster while the restore was prepared (%s); next it is all that is done: %s", error.code, error
+            )
 
     async def _prepare_on(self, order: Order, peer: str, request: m.PrepareRestoreRequest, claim: Claim) -> None:
         news, header = self._progress(claim).of(peer), order.authority.header
@@ -150,10 +166,12 @@ class RestoreExecutor:
         log.info("%s prepared %s: revision %d, %d ms", peer, request.backup_name, prepared.revision, prepared.duration_ms)
 
     async def _save(self, order: Order, action: a.SaveBeforeRestore) -> None:
-        claim = action.claim
-        await self._enter("save", claim)
+        await self._enter("save", action.claim)
+        await self._save_from(order, action.claim, action.peers)
+
+    async def _save_from(self, order: Order, claim: Claim, peers: tuple[str, ...]) -> None:
         label = f"before restoring {claim.backup}"
-        taken = await self._hands.take_backup(order, action.peers, reason="pre-restore", label=label, news=self._progress(claim).of)
+        taken = await self._hands.take_backup(order, peers, reason="pre-restore", label=label, news=self._progress(claim).of)
         await self._change(order, claim, replace(claim, saved_at=self._now(), pre_restore_backup=taken.name))
 
     async def _commit(self, order: Order, peer: str, claim: Claim) -> None:

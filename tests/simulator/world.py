@@ -263,7 +263,7 @@ class World:
             case _:
                 yield from self._restore_effects(action)
 
-    def _restore_effects(self, action: a.Action) -> Iterator[Effect]:  # noqa: C901, PLR0912  a case for each action
+    def _restore_effects(self, action: a.Action) -> Iterator[Effect]:  # noqa: C901, PLR0912, PLR0915  a case for each action
         match action:
             case a.ClaimRestore(command=command, members=members):
                 yield lambda: self._claim(command, members)
@@ -274,9 +274,13 @@ class World:
                 yield lambda: self._dequeue(command)
             case a.ForgetCommand(command=command):
                 yield lambda: self._dequeue(command)
-            case a.PrepareRestore(claim=claim, peers=peers):
+            case a.PrepareRestore(claim=claim, peers=peers, save_from=save_from):
                 for peer in peers:
                     yield lambda peer=peer: self._prepare(self._disk(peer, action), claim)
+                # saved beside the preparation; where that fails, the rule that saves comes next
+                saving = a.SaveBeforeRestore(claim=claim, peers=save_from)
+                if save_from and self.refuse(save_from[0], saving) is None:
+                    yield from self._restore_effects(saving)
             case a.SaveBeforeRestore(claim=claim, peers=peers):
                 yield lambda: self._backup(self._disk(peers[0], action))
                 yield lambda: self._change(claim, replace(claim, saved_at=self.now, pre_restore_backup=self.backups[-1].name))

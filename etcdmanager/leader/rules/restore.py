@@ -9,8 +9,8 @@
 
 Before the point of no return the old cluster is only read, and at the very end fenced; after it, a restore is
 only ever retried forward. Go stops and trashes the live cluster before it looks at the backup (register B-02).
-Each rule looks at the state of the world and the claim, never at what an earlier round did, so a new leader goes on
-where the old one stopped.
+Preparing and saving go on at the same time where nothing has failed yet. Each rule looks at the state of the world and
+the claim, never at what an earlier round did, so a new leader goes on where the old one stopped.
 """
 
 from __future__ import annotations
@@ -196,7 +196,10 @@ def prepare_restore(view: Restoring) -> Answer:
     if claim is None:
         return None
     unprepared = tuple(p.id for p in view.targets if not _is_ready(p, claim))
-    return PrepareRestore(claim=claim, peers=unprepared) if unprepared else None
+    if not unprepared:
+        return None
+    at_once = save_before_restore(view) if view.seen.trouble("save_before_restore") is None else None
+    return PrepareRestore(claim=claim, peers=unprepared, save_from=at_once.peers if isinstance(at_once, SaveBeforeRestore) else ())
 
 
 def wait_for_missing_members(view: Restoring) -> Answer:

@@ -137,6 +137,8 @@ def test_backups_are_asked_of_serving_members_only(view: ClusterView) -> None:
     if isinstance(action, a.TakeBackup | a.SaveBeforeRestore):
         assert action.peers
         assert all(p.serves for p in view.peers if p.id in action.peers)
+    if isinstance(action, a.PrepareRestore):
+        assert all(p.serves for p in view.peers if p.id in action.save_from)
 
 
 @many
