@@ -32,7 +32,7 @@ from etcdmanager.spec import host_name
 log = logging.getLogger(__name__)
 
 #: Between two looks when all is well. Each costs a listing of the control store.
-AT_REST = timedelta(seconds=2.5)
+AT_REST = timedelta(seconds=3)
 #: While something is awaited that takes a second or two: an etcd that starts, a peer that joins.
 WAITING = timedelta(milliseconds=500)
 #: After an action, so that what it changed can show.
