@@ -24,10 +24,13 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from agents.errors import AccessError, AgentError, SpecError
 from agents.exit_codes import ExitCode, exit_code_of
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 from agents.logging_setup import configure_logging
 
 log = logging.getLogger(__name__)
@@ -53,6 +56,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise a SpecError that names the command whose help to read."""
         raise SpecError(message, code="usage", hint=f"see `{self.prog} --help`")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Print a help text or version, and fail where that cannot be: newer versions of argparse swallow the error."""
+        if message:
+            (file or sys.stderr).write(message)
+            sys.stdout.flush()
 
 
 def common_options(parser: argparse.ArgumentParser) -> None:
