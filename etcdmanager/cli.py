@@ -36,6 +36,10 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="verify-backup", module="verify_backup", help="prove that backups are good; --deep boots an etcd from them"),
     Verb(name="backup-now", module="backup_now", help="have a backup taken, and wait for it"),
     Verb(name="restore-backup", module="restore_backup", help="put a backup in place of the cluster's data; shows a plan first"),
+    Verb(name="browse", module="browse", help="which keys a backup holds, and how large they are; needs no etcd"),
+    Verb(name="get", module="get", help="a key's value as a backup has it"),
+    Verb(name="diff", module="diff", help="which keys came, went and changed between two backups"),
+    Verb(name="extract", module="extract", help="values of a backup as files"),
     Verb(name="keep", module="keep", help="pin a backup against retention"),
     Verb(name="unkeep", module="keep", help="let retention decide again", function="run_unkeep"),
 )

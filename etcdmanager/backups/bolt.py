@@ -41,7 +41,7 @@ _PAGE_SIZES = tuple(1 << bits for bits in range(10, 18))
 #: A tree of 2^64 pages with two children each would not be deeper.
 _MAX_DEPTH = 64
 #: A revision: 8 bytes, "_", 8 bytes; a tombstone has a "t" behind it.
-_REVISION = struct.Struct(">QcQ")
+REVISION = struct.Struct(">QcQ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ def read_contents(file: IO[bytes], *, size_bytes: int | None = None) -> Contents
     if length == 0:
         raise VerificationError("the file is empty; wanted an etcd database", code="bolt-empty")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _count(_Bolt(data, length if size_bytes is None else size_bytes))
+        return _count(Bolt(data, length if size_bytes is None else size_bytes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,18 +103,18 @@ def read_summary(file: IO[bytes]) -> Summary:
     if size == 0:
         raise VerificationError("the file is empty; wanted an etcd database", code="bolt-empty")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        bolt = _Bolt(data, size)
+        bolt = Bolt(data, size)
         revision, leases = 1, 0
         for _, name, value_at, value_size in bolt.pairs(bolt.root):
             if name == b"lease":
                 leases = sum(1 for _ in bolt.bucket(value_at, value_size))
             elif name == b"key":
                 last = bolt.last_key(value_at, value_size)
-                revision = max(1, _REVISION.unpack_from(last)[0]) if len(last) >= _REVISION.size else 1
+                revision = max(1, REVISION.unpack_from(last)[0]) if len(last) >= REVISION.size else 1
         return Summary(revision=revision, leases=leases, size_bytes=size)
 
 
-class _Bolt:
+class Bolt:
     """The pages of one file."""
 
     def __init__(self, data: mmap.mmap, size: int) -> None:
@@ -251,7 +251,7 @@ class _Tally:
     members: tuple[StoredMember, ...] = ()
 
 
-def _count(bolt: _Bolt) -> Contents:
+def _count(bolt: Bolt) -> Contents:
     tally = _Tally()
     for flags, name, value_at, value_size in bolt.pairs(bolt.root):
         if not flags & _BUCKET_FLAG:
@@ -284,7 +284,7 @@ def _count(bolt: _Bolt) -> Contents:
     )
 
 
-def _count_keys(bolt: _Bolt, pairs: Iterator[tuple[int, bytes, int, int]], tally: _Tally) -> None:
+def _count_keys(bolt: Bolt, pairs: Iterator[tuple[int, bytes, int, int]], tally: _Tally) -> None:
     """Count versions and live keys. Revisions come in order, so the last one seen of a key is its state.
 
     Of each key only its hash is kept: some 60 bytes for a key, whatever its length.
@@ -298,7 +298,7 @@ def _count_keys(bolt: _Bolt, pairs: Iterator[tuple[int, bytes, int, int]], tally
             tally.entries += 1
             last = revision
             continue
-        key = _first_field(data, value_at, value_size)
+        key = first_field(data, value_at, value_size)
         length = len(revision)
         if length == 17:
             live.add(hash(key))
@@ -310,12 +310,12 @@ def _count_keys(bolt: _Bolt, pairs: Iterator[tuple[int, bytes, int, int]], tally
         tally.versions += 1
         last = revision
     if last:
-        tally.revision = max(1, _REVISION.unpack_from(last)[0])
+        tally.revision = max(1, REVISION.unpack_from(last)[0])
     tally.keys = len(live)
     tally.entries += tally.versions
 
 
-def _first_field(data: mmap.mmap, at: int, size: int) -> bytes:
+def first_field(data: mmap.mmap, at: int, size: int) -> bytes:
     """Return the key of the stored KeyValue: its field 1, which etcd writes first."""
     if size < 2 or data[at] != 0x0A:
         raise _broken(f"the value at {at} is no key-value message")
@@ -338,7 +338,7 @@ def _varint(data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
     raise _broken(f"the length at {at} never ends")
 
 
-def _read_meta(bolt: _Bolt, pairs: Iterator[tuple[int, bytes, int, int]], tally: _Tally) -> None:
+def _read_meta(bolt: Bolt, pairs: Iterator[tuple[int, bytes, int, int]], tally: _Tally) -> None:
     for _, key, value_at, value_size in pairs:
         tally.entries += 1
         value = bolt.data[value_at : value_at + value_size]
@@ -347,10 +347,10 @@ def _read_meta(bolt: _Bolt, pairs: Iterator[tuple[int, bytes, int, int]], tally:
         elif key == b"term" and value_size == 8:
             tally.term = int.from_bytes(value, "big")
         elif key == b"finishedCompactRev" and value_size >= 17:
-            tally.compacted = _REVISION.unpack_from(value)[0]
+            tally.compacted = REVISION.unpack_from(value)[0]
 
 
-def _read_members(bolt: _Bolt, pairs: Iterator[tuple[int, bytes, int, int]], tally: _Tally) -> None:
+def _read_members(bolt: Bolt, pairs: Iterator[tuple[int, bytes, int, int]], tally: _Tally) -> None:
     members: list[StoredMember] = []
     for _, key, value_at, value_size in pairs:
         tally.entries += 1
