@@ -26,6 +26,7 @@ from etcdmanager.backups.preflight import Refusal, Wish, lives, refusals
 from etcdmanager.backups.store import BackupStore, Listed
 from etcdmanager.backups.verify import Verified, record, verify_light
 from etcdmanager.commands.backup_argument import backup_argument, etcd_and_backup
+from etcdmanager.commands.consent import Consent, ask, consent, consent_options
 from etcdmanager.commands.figures import count_text, size_text
 from etcdmanager.commands.follow import Follower, Style
 from etcdmanager.commands.target import Target, target_of, target_options, who
@@ -37,9 +38,7 @@ from etcdmanager.spec import ClusterSpec, cluster_names
 def configure(parser: argparse.ArgumentParser) -> None:
     """Describe the verb's arguments."""
     backup_argument(parser)
-    parser.add_argument("--plan", action="store_true", help="show what would happen, and change nothing (the default without a terminal)")
-    parser.add_argument("--yes", action="store_true", help="do not ask; only together with --cluster")
-    parser.add_argument("--cluster", metavar="CLUSTER", help="the full name of the cluster whose data is replaced")
+    consent_options(parser, subject="whose data is replaced")
     parser.add_argument("--reason", default="", help="why; kept with the restore (INC-123)")
     rules = parser.add_argument_group("overriding safety rules")
     rules.add_argument("--discard-newer", action="store_true", help="S3: though a healthy quorum has newer data")
@@ -75,19 +74,15 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     target = target_of(arguments, etcd)
     control = ControlStore(target.store)
     plan = _make_plan(target, control, wanted, arguments)
-    if arguments.yes and arguments.cluster != target.cluster:
-        raise RefusedError(
-            f"--yes needs --cluster {target.cluster}, found {arguments.cluster or 'none'}; nothing was changed", code="cluster-name"
-        )
-    asks = sys.stdin.isatty() and sys.stdout.isatty() and not options.json
-    if arguments.plan or not (arguments.yes or asks):
+    allowed = consent(arguments, target.cluster)
+    if allowed is Consent.PLAN:
         emit(options, "RestorePlan", _document(plan), _text(plan, arguments, decided=False))
         return ExitCode.REFUSED if plan.refused else ExitCode.OK
     if plan.refused:
         raise _refusal(plan)
-    if not arguments.yes:
+    if allowed is Consent.ASK:
         print(_text(plan, arguments, decided=True))
-        _ask(target.cluster)
+        ask(target.cluster)
     return _queue_and_follow(plan, control, arguments, options)
 
 
@@ -146,15 +141,6 @@ def _refusal(plan: _Plan) -> RefusedError:
     overrides = " ".join(refusal.override for refusal in plan.refused if refusal.override)
     hint = f"if you mean it: {overrides}" if all(refusal.override for refusal in plan.refused) else "choose another backup"
     return RefusedError(f"refused, nothing was changed: {reasons}", code=first.code, hint=hint)
-
-
-def _ask(cluster: str) -> None:
-    try:
-        typed = input("Type the cluster name to continue: ")
-    except EOFError:
-        typed = ""
-    if typed.strip() != cluster:
-        raise RefusedError(f"{typed.strip()!r} is not {cluster!r}; nothing was changed", code="cluster-name")
 
 
 def _queue_and_follow(plan: _Plan, control: ControlStore, arguments: argparse.Namespace, options: CommonOptions) -> ExitCode:
