@@ -36,3 +36,17 @@ def apply_lock(host: Host, clock: Clock) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_locked(host: Host) -> bool:
+    """Whether some process holds the lock now; without it, a status that says "running" is of one that died.
+
+    The kernel's list of locks is read: to try the lock would, for that moment, refuse it to an apply that begins.
+    """
+    try:
+        found = Path(host.local_path(LOCK)).stat()
+        locks = Path("/proc/locks").read_text()
+    except OSError:
+        return False
+    ours = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    return any("FLOCK" in words and ours in words and "->" not in words for words in map(str.split, locks.splitlines()))

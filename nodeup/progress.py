@@ -1,31 +1,44 @@
 """What nodeup is doing, for `nodeup status`, for the journal, and for the serial console of a machine that nobody can log in to.
 
 The status file is rewritten when the phase changes, when something fails, and otherwise at most once a second; the
-console gets one line for each phase and each failed attempt.
+console gets one line for each phase, each failed attempt, each new reason to wait, and the end with where the time went.
+The end of an attempt is also kept on disk (`LAST_RUN`), so that after a reboot it is known how the last boot went.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from agents.clock import Clock
-from agents.errors import AgentError
+from agents.errors import AgentError, NotFoundError
 from agents.host.protocol import Host
 from agents.status import Status as AgentStatus
 from agents.status import Waiting, write_status
+from agents.timestamps import format_timestamp
 from nodeup.bootstrap.refusal import Refusal
 from nodeup.engine.converge import Outcome, Result, Status
 from nodeup.engine.report import result_summary, timeline
+from nodeup.resources.protocol import STATE_DIRECTORY
 
 log = logging.getLogger(__name__)
 
 #: How old the status file may become while steps start and end; each write costs an fsync.
 WRITE_EVERY = timedelta(seconds=1)
 CONSOLE = Path("/dev/console")
+#: The last status of the last attempt that ended; it outlives a reboot.
+LAST_RUN = f"{STATE_DIRECTORY}/last-run.json"
+#: The consoles of the kernel, by name; the last one is /dev/console.
+ACTIVE_CONSOLES = "/sys/class/tty/console/active"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+#: Of these only the serial ones are written to besides /dev/console: clouds record those, screens nobody reads.
+_SERIAL = ("ttyS", "ttyAMA", "hvc", "xvc")
+#: How many of the slowest kinds of steps the last line on the console names.
+_SLOWEST = 3
 
 
 class Progress:
@@ -34,7 +47,8 @@ class Progress:
     def __init__(self, host: Host, clock: Clock, *, console: Path | None = None) -> None:
         self._host = host
         self._clock = clock
-        self._console = console
+        self._consoles = () if console is None else (console, *_other_serial_consoles(host))
+        self._boot_id = boot_id(host)
         self._lock = threading.Lock()
         self._attempt = 0
         self._began = clock.now()
@@ -43,6 +57,7 @@ class Progress:
         self._phase_began = clock.monotonic()
         self._running: dict[str, datetime] = {}
         self._counts = dict.fromkeys(Status, 0)
+        self._ended: list[Outcome] = []
         self._last_error = ""
         self._waiting_since = clock.now()
         self._written = 0.0
@@ -53,6 +68,7 @@ class Progress:
         self._phases = []
         self._counts = dict.fromkeys(Status, 0)
         self._running = {}
+        self._ended = []
 
     def phase(self, name: str, message: str = "") -> None:
         """Note that a phase begins, and the one before ended."""
@@ -70,6 +86,7 @@ class Progress:
         else:
             self._running.pop(step, None)
             self._counts[outcome.status] += 1
+            self._ended.append(outcome)
             self._log(outcome)
         due = self._clock.monotonic() - self._written >= WRITE_EVERY.total_seconds()
         if due or (outcome is not None and outcome.status is Status.FAILED):
@@ -80,8 +97,9 @@ class Progress:
         self._end_phase()
         self._phase = "done"
         message = f"done: {result_summary(result)}"
-        self._tell_console(message)
-        self._write("done", message, extra={"timeline": timeline(result)})
+        self._ended = list(result.outcomes)
+        self._tell_console(f"{message}; {_where_time_went(self._phases, timeline(result))}")
+        self._write("done", message, is_end=True)
 
     def waiting(self, error: AgentError, until: datetime) -> None:
         """Note that an attempt failed and when the next one begins."""
@@ -91,7 +109,7 @@ class Progress:
         log.warning("%s; the next begins at %s", message, until.isoformat(timespec="seconds"))
         self._tell_console(message)
         waiting = Waiting(reason="the next attempt", since=self._clock.now(), until=until, hint=error.hint, last_error=str(error))
-        self._write("waiting", message, waiting=(waiting,))
+        self._write("waiting", message, waiting=(waiting,), is_end=True)
 
     def waiting_for_controller(self, refusal: Refusal, until: datetime) -> None:
         """Note that kops-controller gave no answer yet, and when it is asked again."""
@@ -113,7 +131,7 @@ class Progress:
         self._end_phase()
         self._last_error = str(error)
         self._tell_console(f"failed: {error}")
-        self._write("failed", f"{type(error).__name__}: {error}", extra={"code": error.code, "hint": error.hint})
+        self._write("failed", f"{type(error).__name__}: {error}", extra={"code": error.code, "hint": error.hint}, is_end=True)
 
     def _log(self, outcome: Outcome) -> None:
         match outcome.status:
@@ -133,27 +151,81 @@ class Progress:
         self._phase_began = now
 
     def _tell_console(self, text: str) -> None:
-        if self._console is None:
-            return
-        try:
-            with self._console.open("w") as console:
-                console.write(f"nodeup: {text[:300]}\r\n")
-        except OSError as error:
-            log.debug("console: %s", error)
+        for console in self._consoles:
+            try:
+                _write_to_terminal(console, f"nodeup: {text[:300]}\r\n")
+            except OSError as error:
+                log.debug("console %s: %s", console, error)
 
-    def _write(self, state: str, message: str, *, waiting: tuple[Waiting, ...] = (), extra: Mapping[str, object] | None = None) -> None:
+    def _write(
+        self,
+        state: str,
+        message: str,
+        *,
+        waiting: tuple[Waiting, ...] = (),
+        extra: Mapping[str, object] | None = None,
+        is_end: bool = False,
+    ) -> None:
         now = self._clock.now()
         details: dict[str, object] = {
             "attempt": self._attempt,
             "phase": self._phase,
+            "bootId": self._boot_id,
+            "began": format_timestamp(self._began),
             "elapsedSeconds": round((now - self._began).total_seconds(), 1),
             "phases": list(self._phases),
-            "running": [{"id": step, "seconds": round((now - since).total_seconds(), 1)} for step, since in sorted(self._running.items())],
+            "running": [
+                {"id": step, "since": format_timestamp(since), "seconds": round((now - since).total_seconds(), 1)}
+                for step, since in sorted(self._running.items())
+            ],
             "steps": {status.value: count for status, count in self._counts.items()},
+            "timeline": timeline(Result(outcomes=tuple(self._ended), duration=now - self._began)),
             "lastError": self._last_error,
             **(extra or {}),
         }
         with self._lock:
             status = AgentStatus(agent="nodeup", state=state, message=message, waiting=waiting, details=details, updated=now)
             write_status(self._host, status)
+            if is_end:
+                write_status(self._host, status, LAST_RUN)
             self._written = self._clock.monotonic()
+
+
+def boot_id(host: Host) -> str:
+    """Return what the kernel calls this boot; "" below a directory."""
+    try:
+        return host.read(BOOT_ID).decode(errors="replace").strip()
+    except NotFoundError:
+        return ""
+
+
+def _other_serial_consoles(host: Host) -> tuple[Path, ...]:
+    """Return the serial consoles of the kernel that /dev/console does not lead to."""
+    try:
+        names = host.read(ACTIVE_CONSOLES).decode(errors="replace").split()
+    except NotFoundError:
+        return ()
+    return tuple(Path("/dev") / name for name in names[:-1] if name.startswith(_SERIAL))
+
+
+def _write_to_terminal(path: Path, text: str) -> None:
+    """Write without ever waiting: a serial line that nobody reads must not hold up a node, nor become our controlling terminal."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
+def _where_time_went(phases: Sequence[Mapping[str, object]], rows: Sequence[Mapping[str, object]]) -> str:
+    """Return "load 0.3 s, apply 12.1 s; slowest: package 8.0 s, unit:kubelet.service 2.1 s"."""
+    parts = [f"{phase['phase']} {phase['seconds']:.1f} s" for phase in phases]
+    lasted = sorted(((seconds_of(row), str(row["phase"])) for row in rows), reverse=True)[:_SLOWEST]
+    slowest = [f"{name} {seconds:.1f} s" for seconds, name in lasted if seconds > 0]
+    return "; ".join([", ".join(parts), *([f"slowest: {', '.join(slowest)}"] if slowest else [])])
+
+
+def seconds_of(row: Mapping[str, object]) -> float:
+    """Return how long a row of a timeline lasted, from its first step's begin to its last one's end; 0 for a row without times."""
+    begin, end = row.get("from"), row.get("to")
+    return end - begin if isinstance(begin, int | float) and isinstance(end, int | float) else 0.0

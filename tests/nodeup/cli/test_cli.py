@@ -190,7 +190,8 @@ def test_status_tells_what_the_last_apply_did(node: Node, applied: Node) -> None
     text = node.nodeup("status", "--root", str(node.root)).stdout
     document = json.loads(node.nodeup("status", "--root", str(node.root), "--json").stdout)
 
-    assert text.startswith("done: ")
+    assert text.startswith("cp-a  done  attempt 1  took ")
+    assert "■" in text
     assert document["details"]["timeline"]
     assert document["details"]["phases"][0]["phase"] == "load"
 
