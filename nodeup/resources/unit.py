@@ -11,36 +11,16 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
-from agents.errors import NotFoundError, RefusedError, TransientError
+from agents.errors import NotFoundError, TransientError
 from agents.host.protocol import Host
 from nodeup.resources.protocol import STATE_DIRECTORY, RunContext
+from nodeup.resources.systemctl import STARTED, query, show, systemctl
 
 log = logging.getLogger(__name__)
 
 #: Where the stamps of successful starts are.
 STAMPS = f"{STATE_DIRECTORY}/units"
-#: systemd's own limit for a start is 90 s by default; hooks of users are oneshots that may pull an image first.
-START_DEADLINE = timedelta(minutes=5)
-QUERY_DEADLINE = timedelta(seconds=20)
-
-#: The one whose value tells that a oneshot ran since boot.
-_STARTED = "ExecMainStartTimestampMonotonic"
-#: Whether a start was skipped because a Condition…= of the unit did not hold, and when that was looked at.
-_CONDITION = ("ConditionResult", "ConditionTimestampMonotonic")
-_PROPERTIES = (
-    _STARTED,
-    "LoadState",
-    "ActiveState",
-    "SubState",
-    "Result",
-    "Type",
-    "UnitFileState",
-    "NeedDaemonReload",
-    "TriggeredBy",
-    *_CONDITION,
-)
 #: States of an enabled unit file, or of one that cannot be enabled because it has no [Install] section.
 _ENABLED = frozenset({"enabled", "enabled-runtime", "static", "alias", "indirect", "generated", "linked"})
 _SUFFIXES = ("service", "socket", "timer", "mount", "path", "slice", "target", "device", "swap", "scope", "automount")
@@ -94,7 +74,7 @@ class Unit:
         (a directory), only the unit file is there to be seen, and it counts as neither enabled nor running.
         """
         definition = _text(host, self.path(context))
-        shown = _show(host, self.full_name)
+        shown = show(host, self.full_name)
         if definition is None and (shown is None or shown.get("LoadState") in {"not-found", "", None}):
             return None
         if self.definition is None and (shown or {}).get("LoadState") == "masked":
@@ -114,19 +94,19 @@ class Unit:
         """Write the unit file, enable, and start, restart or stop; a start that systemd does not report as good is a TransientError."""
         if self.definition is not None and (actual is None or actual.definition != self.definition):
             host.write(self.path(context), self.definition.encode(), mode=0o644)
-            _systemctl(host, "daemon-reload")
-        elif (_show(host, self.full_name) or {}).get("NeedDaemonReload") == "yes":
-            _systemctl(host, "daemon-reload")
+            systemctl(host, "daemon-reload")
+        elif (show(host, self.full_name) or {}).get("NeedDaemonReload") == "yes":
+            systemctl(host, "daemon-reload")
         if not self.is_managed:
             return
         if self.enabled is not None and (actual is None or actual.enabled != self.enabled):
-            _systemctl(host, "enable" if self.enabled else "disable", self.full_name)
+            systemctl(host, "enable" if self.enabled else "disable", self.full_name)
         self._set_running(host, context, actual)
 
     def _set_running(self, host: Host, context: RunContext, actual: Unit | None) -> None:
         was_running = actual is not None and bool(actual.running)
         if self.running is False and was_running:
-            _systemctl(host, "stop", self.full_name)
+            systemctl(host, "stop", self.full_name)
         elif self.running:
             changed = actual is None or (self.definition is not None and actual.definition != self.definition)
             if changed or not was_running or (actual is not None and actual.stale):
@@ -138,8 +118,8 @@ class Unit:
         The digest is taken before the start: an input that changes meanwhile makes the stamp old, never wrongly new.
         """
         digests = self._digests(host, context)
-        _systemctl(host, "restart", self.full_name)
-        shown = _show(host, self.full_name) or {}
+        systemctl(host, "restart", self.full_name)
+        shown = show(host, self.full_name) or {}
         if not _is_running(shown):
             state = f"{shown.get('ActiveState')}/{shown.get('SubState')}, result {shown.get('Result')}"
             raise TransientError(
@@ -152,7 +132,7 @@ class Unit:
         path = self.path(context)
         definition = _text(host, path)
         if definition is None:
-            shown = _run_systemctl(host, "cat", self.full_name)
+            shown = query(host, "cat", self.full_name)
             definition = shown or ""
         digests = {}
         for name in self.inputs(definition, path):
@@ -204,7 +184,7 @@ def _is_running(shown: Mapping[str, str]) -> bool:
         return True
     if shown.get("ActiveState") != "inactive" or shown.get("Result") != "success":
         return False
-    ran = shown.get("Type") == "oneshot" and shown.get(_STARTED, "0") not in {"0", ""}
+    ran = shown.get("Type") == "oneshot" and shown.get(STARTED, "0") not in {"0", ""}
     return ran or ".timer" in shown.get("TriggeredBy", "")
 
 
@@ -222,29 +202,3 @@ def _text(host: Host, path: str) -> str | None:
         return host.read(path).decode(errors="replace")
     except NotFoundError:
         return None
-
-
-def _show(host: Host, name: str) -> dict[str, str] | None:
-    """Return systemd's properties of a unit; None on a host without commands or without systemd."""
-    text = _run_systemctl(host, "show", f"--property={','.join(_PROPERTIES)}", name)
-    if text is None:
-        return None
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-
-
-def _run_systemctl(host: Host, *arguments: str) -> str | None:
-    try:
-        result = host.run(["systemctl", *arguments], timeout=QUERY_DEADLINE)
-    except (RefusedError, NotFoundError):
-        return None
-    return result.stdout if result.ok else None
-
-
-def _systemctl(host: Host, *arguments: str) -> None:
-    result = host.run(["systemctl", *arguments], timeout=START_DEADLINE)
-    if not result.ok:
-        said = " ".join((result.stderr or result.stdout).split())[-2000:]
-        raise TransientError(
-            f"`systemctl {' '.join(arguments)}` exited with {result.exit_code}: {said}",
-            hint=f"journalctl -u {arguments[-1]} -n 50" if len(arguments) > 1 else "",
-        )
