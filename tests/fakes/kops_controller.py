@@ -5,6 +5,8 @@
         …                                  # url is https://127.0.0.1:<port>/
     controller.statuses                    # what was answered, in order
 
+    python -m tests.fakes.kops_controller --help       # the same as a program, for machines
+
 It verifies tokens, refuses Ready nodes and wrong keypair ids, calls nodes back, issues certificates as kops does, and can be told to
 limit its rate or to answer something else first.
 """
@@ -12,43 +14,30 @@ limit its rate or to answer something else first.
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
 import hmac
 import json
 import secrets
 import socket
 import ssl
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPublicKeyTypes
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from agents.pki.issue import CertificateRequest, Usage, issue, self_signed_ca
-from agents.pki.keypair import Keypair, generate_rsa_key, load_certificate, load_private_key
-from agents.secret import Secret
-from tests.fakes.node_tokens import Identity, Inventory, NotBelievedError
+from agents.pki.issue import Usage
+from agents.pki.keypair import Keypair
+from tests.fakes.callback import CallbackFailedError, call_back
+from tests.fakes.issued_certificates import CERTIFICATES, CILIUM_CA, CLUSTER_CA, NotIssuedError, Signer, leaf, some_ca, validity_of
+from tests.fakes.node_tokens import Identity, Inventory, NotBelievedError, TakenError
 
 KEYPAIR_ID = "6982820025135291416230495506"
-
-#: Common name, organization, usage: all that can be had.
-CERTIFICATES: dict[str, tuple[str, str, str]] = {
-    "kubelet": ("system:node:{node}", "system:nodes", "client"),
-    "kubelet-server": ("{node}", "", "server"),
-    "kube-proxy": ("system:kube-proxy", "", "client"),
-    "kube-router": ("system:kube-router", "", "client"),
-    "etcd-client-cilium": ("cilium", "", "client"),
-}
+CILIUM_KEYPAIR_ID = "6982820025135291416230495507"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,25 +57,14 @@ class RefusedError(Exception):
         self.reply = Reply(status=status, body=f"{text}\n".encode(), headers=headers or {})
 
 
-def cluster_ca(name: str = "kubernetes-ca") -> Keypair:
+def cluster_ca(name: str = CLUSTER_CA) -> Keypair:
     """A CA; the same one each time, because keys are slow to make. Valid for a long time around 2026."""
-    return _ca(name)
+    return some_ca(name)
 
 
-@functools.cache
-def _ca(name: str) -> Keypair:
-    key = generate_rsa_key()
-    begin = datetime(2020, 1, 1, tzinfo=UTC)
-    return Keypair(certificate_pem=self_signed_ca(name, key=key, not_before=begin, not_after=begin + timedelta(days=7300)), key=key)
-
-
-@functools.cache
-def _leaf(common_name: str, names: tuple[str, ...], usage: Usage, ca: Keypair) -> Keypair:
-    key = generate_rsa_key()
-    begin = datetime(2020, 1, 1, tzinfo=UTC)
-    request = CertificateRequest(common_name=common_name, alternate_names=names, usage=usage)
-    pem = issue(request, signer=ca, key=key, not_before=begin, not_after=begin + timedelta(days=7300))
-    return Keypair(certificate_pem=pem, key=key)
+def caller_certificate(cluster_name: str, *, common_name: str | None = None, ca: str = CLUSTER_CA) -> Keypair:
+    """What kops-controller calls back with; another name or CA makes it a stranger."""
+    return leaf(common_name or f"kops-controller.{cluster_name}", (), Usage.CLIENT, cluster_ca(ca))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -116,9 +94,12 @@ class KopsController:
     def __init__(self, *, cluster_name: str, now: Callable[[], datetime], node_config: str = "", ca: Keypair | None = None) -> None:
         self.cluster_name = cluster_name
         self.inventory = Inventory(now=now)
+        #: The configuration of every instance group, unless `node_config_of` knows better.
         self.node_config = node_config
+        #: From a proven identity to its group's configuration; OSError or KeyError where there is none.
+        self.node_config_of: Callable[[Identity], str] = lambda _identity: self.node_config
         self.node_secrets: dict[str, bytes] = {}
-        self.keypair_ids = {"kubernetes-ca": KEYPAIR_ID}
+        self.keypair_ids = {CLUSTER_CA: KEYPAIR_ID, CILIUM_CA: CILIUM_KEYPAIR_ID}
         #: Names of nodes that are registered and Ready.
         self.ready: set[str] = set()
         self.limit: RateLimit | None = None
@@ -130,12 +111,14 @@ class KopsController:
         self.statuses: list[int] = []
         #: Why requests were refused, which a node is not told.
         self.log: list[str] = []
+        #: Told of each request: from where, with which body, and what was answered.
+        self.on_reply: Callable[[str, bytes, Reply], None] = lambda _remote, _body, _reply: None
         #: Which certificate the server shows; a name that is not in it does not verify.
         self.server_names: tuple[str, ...] = (f"kops-controller.internal.{cluster_name}", "127.0.0.1", "::1")
-        self.validity = timedelta(days=455)
+        #: How long certificates are valid, by the node's name.
+        self.validity_of: Callable[[str], timedelta] = validity_of
         self._ca = cluster_ca() if ca is None else ca
-        # Read once: that takes longer than everything else here.
-        self._ca_certificate, self._ca_key = load_certificate(self._ca.certificate_pem), load_private_key(self._ca.key)
+        self.signers = {CLUSTER_CA: Signer(self._ca)}
         self._now = now
         self._lock = threading.Lock()
 
@@ -145,7 +128,7 @@ class KopsController:
 
     # --- what it decides
 
-    def reply(self, token: str, body: bytes) -> Reply:
+    def reply(self, token: str, body: bytes, remote: str = "") -> Reply:
         with self._lock:
             admitted = self.limit is None or self.limit.admits(self.monotonic())
             scripted = self.replies.pop(0) if self.replies else None
@@ -154,68 +137,89 @@ class KopsController:
         if not admitted and self.limit is not None:
             return Reply(status=429, body=b"too many requests\n", headers={"Retry-After": self.limit.retry_after})
         try:
-            return Reply(status=200, body=json.dumps(self._bootstrap(token, body)).encode())
+            answer = self._bootstrap(token, body, remote)
         except RefusedError as refused:
             return refused.reply
+        headers = {"Content-Type": "application/json"}
+        return Reply(status=200, body=json.dumps(answer).encode() + b"\n", headers=headers)
 
-    def _bootstrap(self, token: str, body: bytes) -> dict[str, object]:
+    def _bootstrap(self, token: str, body: bytes, remote: str) -> dict[str, object]:
+        identity = self._identified(token, body, remote)
+        if identity.node_name in self.ready:
+            raise RefusedError(409, f"node {identity.node_name} is already registered")
+        request = self._decoded(body)
+        if identity.callback_port is not None:
+            self._call_back(identity, request.get("challenge"))
+        answer: dict[str, object] = {"Certs": {}}
+        if request.get("includeNodeConfig"):
+            answer["nodeConfig"] = self._node_config(identity)
+        certs, keypair_ids = request.get("certs") or {}, request.get("keypairIDs") or {}
+        if isinstance(certs, dict) and isinstance(keypair_ids, dict):
+            answer["Certs"] = {name: self._issue(name, pem, identity, keypair_ids) for name, pem in certs.items()}
+        return answer
+
+    def _identified(self, token: str, body: bytes, remote: str) -> Identity:
         try:
-            identity = self.inventory.identify(token, body)
+            return self.inventory.identify(token, body, remote)
+        except TakenError as error:
+            self.log.append(f"{error}")
+            raise RefusedError(409, f"{error}") from error
         except (NotBelievedError, KeyError, ValueError, TypeError) as error:
             self.log.append(f"{error}")
             raise RefusedError(403, "failed to verify token") from error
-        if identity.node_name in self.ready:
-            raise RefusedError(409, f"node {identity.node_name} is already registered")
-        request = json.loads(body)
+
+    def _decoded(self, body: bytes) -> dict[str, object]:
+        try:
+            request = json.loads(body)
+        except ValueError as error:
+            raise RefusedError(400, f"failed to decode: {error}") from error
+        if not isinstance(request, dict):
+            raise RefusedError(400, "failed to decode: no object")
         with self._lock:
             self.requests.append(request)
         if request.get("apiVersion") != "bootstrap.kops.k8s.io/v1alpha1":
             raise RefusedError(400, "unexpected APIVersion")
-        if identity.callback_port is not None:
-            self._call_back(identity, request.get("challenge"))
-        answer: dict[str, object] = {"Certs": {}, "nodeConfig": None}
-        if request.get("includeNodeConfig"):
-            encoded = {name: base64.b64encode(content).decode() for name, content in self.node_secrets.items()}
-            answer["nodeConfig"] = {"nodeupConfig": self.node_config, "nodeSecrets": encoded}
-        if request.get("certs"):
-            answer["Certs"] = self._certificates(identity, request["certs"], request.get("keypairIDs") or {})
-        return answer
+        return request
 
-    def _certificates(self, identity: Identity, keys: dict[str, str], keypair_ids: dict[str, str]) -> dict[str, str]:
-        for signer, wanted in keypair_ids.items():
-            if self.keypair_ids.get(signer) != wanted:
-                raise RefusedError(400, f"keypair ID of {signer} is {self.keypair_ids.get(signer)}, requested {wanted}")
-        return {name: self._issue(name, pem, identity).decode() for name, pem in keys.items()}
+    def _node_config(self, identity: Identity) -> dict[str, object]:
+        try:
+            config = self.node_config_of(identity)
+        except (OSError, KeyError) as error:
+            self.log.append(f"configuration of {identity.instance_group}: {error}")
+            raise RefusedError(500, "failed to build node config") from error
+        encoded = {name: base64.b64encode(content).decode() for name, content in self.node_secrets.items()}
+        return {"nodeupConfig": config, "nodeSecrets": encoded}
 
-    def _issue(self, name: str, public_key_pem: str, identity: Identity) -> bytes:
-        if name not in CERTIFICATES:
-            raise RefusedError(400, f"unexpected key name {name}")
-        common_name, organization, usage = CERTIFICATES[name]
-        attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name.format(node=identity.node_name))]
-        if organization:
-            attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
-        builder = (
-            x509.CertificateBuilder(issuer_name=self._ca_certificate.subject, subject_name=x509.Name(attributes))
-            .public_key(_public_key(public_key_pem))
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(self._now() - timedelta(hours=48))
-            .not_valid_after(self._now() + self.validity)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        )
-        extended = ExtendedKeyUsageOID.SERVER_AUTH if usage == "server" else ExtendedKeyUsageOID.CLIENT_AUTH
-        builder = builder.add_extension(x509.ExtendedKeyUsage([extended]), critical=False)
-        if usage == "server" and identity.alternate_names:
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName([x509.DNSName(n) for n in identity.alternate_names]), critical=False
+    def _issue(self, name: str, public_key_pem: str, identity: Identity, keypair_ids: dict[str, str]) -> str:
+        what = CERTIFICATES.get(name)
+        if what is None or what.signer not in self.signers:
+            raise RefusedError(400, f'failed to issue "{name}": key name not enabled')
+        wanted, found = keypair_ids.get(what.signer, ""), self.keypair_ids.get(what.signer, "")
+        if keypair_ids and wanted != found:
+            # an empty map is of clients older than the field
+            raise RefusedError(400, f'failed to issue "{name}": request\'s keypair ID "{wanted}" for {what.signer}, server\'s "{found}"')
+        try:
+            return (
+                self.signers[what.signer]
+                .sign(
+                    what,
+                    public_key_pem,
+                    node_name=identity.node_name,
+                    names=identity.alternate_names,
+                    now=self._now(),
+                    validity=self.validity_of(identity.node_name),
+                )
+                .decode()
             )
-        return builder.sign(self._ca_key, SHA256()).public_bytes(Encoding.PEM)  # type: ignore[arg-type]
+        except NotIssuedError as error:
+            raise RefusedError(400, f'failed to issue "{name}": {error}') from error
 
     def _call_back(self, identity: Identity, challenge: object) -> None:
         """Dial the address that the cloud has, and see whether whoever answers knows the secret."""
         if not isinstance(challenge, dict):
             raise RefusedError(400, "challenge not set")
         random = secrets.token_bytes(32)
-        caller = _leaf(f"kops-controller.{self.cluster_name}", (), Usage.CLIENT, self._ca)
+        caller = leaf(f"kops-controller.{self.cluster_name}", (), Usage.CLIENT, self._ca)
         try:
             said = call_back(
                 identity.callback_port or 0,
@@ -224,18 +228,19 @@ class KopsController:
                 caller=caller,
                 challenge_id=challenge["challengeID"],
                 random=random,
+                address=identity.callback_address,
             )
-        except CallbackFailedError as error:
+            wanted = hashlib.sha256(base64.b64decode(challenge["challengeSecret"]) + random).digest()
+        except (CallbackFailedError, KeyError, ValueError, TypeError) as error:
             self.log.append(f"callback: {error}")
             raise RefusedError(400, "failed to verify challenge") from error
-        wanted = hashlib.sha256(base64.b64decode(challenge["challengeSecret"]) + random).digest()
         if not hmac.compare_digest(said, wanted):
             raise RefusedError(400, "failed to verify challenge")
 
     # --- how it listens
 
     @contextmanager
-    def serve(self, address: str = "127.0.0.1") -> Iterator[str]:
+    def serve(self, address: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
         controller = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -249,8 +254,10 @@ class KopsController:
                 if self.path != "/bootstrap":
                     self._send(Reply(status=404, body=b"not found\n"))
                     return
-                reply = controller.reply(self.headers.get("Authorization", ""), body)
+                remote = str(self.client_address[0])
+                reply = controller.reply(self.headers.get("Authorization", ""), body, remote)
                 controller.statuses.append(reply.status)
+                controller.on_reply(remote, body, reply)
                 self._send(reply)
 
             def _send(self, reply: Reply) -> None:
@@ -264,7 +271,7 @@ class KopsController:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature of the standard library
                 pass
 
-        server = _Server((address, 0), Handler, tls=self._tls())
+        server = _Server((address, port), Handler, tls=self._tls())
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, name="kops-controller", daemon=True)
         thread.start()
         try:
@@ -275,8 +282,9 @@ class KopsController:
             server.server_close()
 
     def _tls(self) -> ssl.SSLContext:
-        own = _leaf("kops-controller", self.server_names, Usage.SERVER, self._ca)
+        own = leaf("kops-controller", self.server_names, Usage.SERVER, self._ca)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
         with tempfile.TemporaryDirectory() as directory:
             pem = Path(directory) / "server.pem"
             pem.write_bytes(own.key.reveal() + own.certificate_pem)
@@ -303,53 +311,7 @@ class _Server(ThreadingHTTPServer):
             return  # a client that does not trust us, or went away
 
 
-class CallbackFailedError(Exception):
-    """The node cannot be reached, or gives no answer."""
+if __name__ == "__main__":
+    from tests.fakes.kops_controller_program import main
 
-
-def call_back(port: int, *, ca: bytes, server_name: str, caller: Keypair | None, challenge_id: str, random: bytes) -> bytes:
-    """Ask a node's challenge server on loopback; `caller` is the certificate to show."""
-    import grpc
-
-    from nodeup.bootstrap.proto.challenge_pb2 import ChallengeRequest, ChallengeResponse
-
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=ca,
-        private_key=None if caller is None else caller.key.reveal(),
-        certificate_chain=None if caller is None else caller.certificate_pem,
-    )
-    options = (("grpc.ssl_target_name_override", server_name), ("grpc.enable_http_proxy", 0))
-    with grpc.secure_channel(f"127.0.0.1:{port}", credentials, options=options) as channel:
-        ask = channel.unary_unary(
-            "/kops.bootstrap.v1.CallbackService/Challenge",
-            request_serializer=ChallengeRequest.SerializeToString,
-            response_deserializer=ChallengeResponse.FromString,
-        )
-        try:
-            answer = ask(ChallengeRequest(challenge_id=challenge_id, challenge_random=random), timeout=5)
-        except grpc.RpcError as error:
-            raise CallbackFailedError(f"{error.code().name}: {error.details()}") from error
-    return bytes(answer.challenge_response)
-
-
-def _public_key(pem: str) -> CertificateIssuerPublicKeyTypes:
-    """Read kops' form: a PEM block named RSA PUBLIC KEY that holds SubjectPublicKeyInfo."""
-    lines = pem.strip().splitlines()
-    if lines[0] != "-----BEGIN RSA PUBLIC KEY-----":
-        raise RefusedError(400, f"unexpected PEM type {lines[0]}")
-    try:
-        return load_der_public_key(base64.b64decode("".join(lines[1:-1])))  # type: ignore[return-value]
-    except ValueError as error:
-        raise RefusedError(400, "failed to parse public key") from error
-
-
-def caller_certificate(cluster_name: str, *, common_name: str | None = None, ca: str = "kubernetes-ca") -> Keypair:
-    """What kops-controller calls back with; another name or CA makes it a stranger."""
-    return _leaf(common_name or f"kops-controller.{cluster_name}", (), Usage.CLIENT, cluster_ca(ca))
-
-
-def machine_key() -> Secret:
-    """An enrolled machine's key."""
-    from agents.pki.keypair import generate_ec_key
-
-    return generate_ec_key()
+    sys.exit(main())

@@ -23,8 +23,16 @@ SKEW = timedelta(seconds=300)
 STS_BODY = "Action=GetCallerIdentity&Version=2011-06-15"
 
 
+#: STS accepts a presigned URL for as long as it says, and for no more than this.
+LONGEST_PRESIGNED = timedelta(minutes=15)
+
+
 class NotBelievedError(Exception):
     """The token does not verify; the text is for the server's log only."""
+
+
+class TakenError(Exception):
+    """The cloud knows that this server's name is registered as a Node already, Ready or not (OpenStack)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +41,13 @@ class Identity:
 
     node_name: str
     alternate_names: tuple[str, ...] = ()
-    #: Where to call back; None in clouds that need no callback.
+    #: From the cloud's tags, or the Host object; "" where a test has one group only.
+    instance_group: str = ""
+    #: Where to call back, at the address that the cloud has; None in clouds that need no callback.
     callback_port: int | None = None
+    callback_address: str = "127.0.0.1"
+    #: Where its requests must come from; empty where that proves nothing.
+    addresses: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +57,11 @@ class IamKey:
     secret: str
     session_token: str
     instance_id: str
+    role: str = "nodes.c.example.com"
+    account: str = "123456789012"
+    instance_group: str = ""
+    #: Private names and addresses, as DescribeInstances has them.
+    names: tuple[str, ...] = ("10.0.0.7",)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,15 +70,23 @@ class Inventory:
 
     now: Callable[[], datetime]
     region: str = "eu-west-1"
+    account: str = "123456789012"
+    #: The IAM roles that workers may have.
+    node_roles: frozenset[str] = frozenset({"nodes.c.example.com"})
     iam: dict[str, IamKey] = field(default_factory=dict)
     #: Public keys (PEM) of enrolled machines by hostname.
     machines: dict[str, bytes] = field(default_factory=dict)
     #: Attestation keys by instance name.
     shielded: dict[str, rsa.RSAPublicKey] = field(default_factory=dict)
+    #: Instance groups of enrolled machines, and of shielded instances, by name.
+    instance_groups: dict[str, str] = field(default_factory=dict)
     #: Servers by token scheme and id.
     servers: dict[tuple[str, str], Identity] = field(default_factory=dict)
+    #: Names of Nodes that exist, Ready or not; only OpenStack's verifier looks.
+    registered: set[str] = field(default_factory=set)
 
-    def identify(self, token: str, body: bytes) -> Identity:
+    def identify(self, token: str, body: bytes, remote: str = "") -> Identity:
+        """Return who sent `body` from the address `remote`; NotBelievedError, TakenError."""
         scheme, _, rest = token.partition(" ")
         match scheme:
             case "x-aws-sts":
@@ -74,9 +100,17 @@ class Inventory:
             case "x-azure-id":
                 return self._azure(rest, body)
             case _ if (scheme, rest) in self.servers:
-                return self.servers[scheme, rest]
+                return self._looked_up(scheme, self.servers[scheme, rest], remote)
             case _:
                 raise NotBelievedError(f"unknown {scheme} {rest}")
+
+    def _looked_up(self, scheme: str, found: Identity, remote: str) -> Identity:
+        if scheme == "x-openstack-id":
+            if remote not in found.addresses:
+                raise NotBelievedError(f"the request came from {remote}, and the server has {', '.join(sorted(found.addresses))}")
+            if found.node_name in self.registered:
+                raise TakenError(f"node {found.node_name} is already registered")
+        return found
 
     def _aws_v1(self, document: object, body: bytes) -> Identity:
         """Do what STS does with the request that kops-controller would send: sign it again and compare."""
@@ -94,16 +128,26 @@ class Inventory:
         return self._signed_by(fields["Credential"], canonical, fields["Signature"], headers["x-amz-date"], headers["x-amz-security-token"])
 
     def _aws_v2(self, document: object, body: bytes) -> Identity:
+        """Look whether it is a request that may be sent for a stranger, and then do what STS does with it."""
         request = _mapping(document)
         headers = {name.lower(): values[0] for name, values in request["headers"].items()}
         where = urllib.parse.urlsplit(request["url"])
-        query = dict(urllib.parse.parse_qsl(where.query))
-        if request["method"] != "GET" or where.netloc != f"sts.{self.region}.amazonaws.com" or query["Action"] != "GetCallerIdentity":
-            raise NotBelievedError("that is no request to STS")
+        pairs = urllib.parse.parse_qsl(where.query, keep_blank_values=True)
+        query = dict(pairs)
+        if (where.scheme, where.netloc, where.path) != ("https", f"sts.{self.region}.amazonaws.com", "/"):
+            raise NotBelievedError(f"invalid STS url: host={where.netloc}, path={where.path}")
+        if [value for name, value in pairs if name == "Action"] != ["GetCallerIdentity"] or request["method"] != "GET":
+            raise NotBelievedError("that is no GetCallerIdentity")
         names = query["X-Amz-SignedHeaders"]
         if headers["x-kops-request-sha"] != _sha(body) or "x-kops-request-sha" not in names.split(";"):
             raise NotBelievedError("the token is for another request")
+        expires = timedelta(seconds=int(query["X-Amz-Expires"]))
+        signed_at = _amz_time(query["X-Amz-Date"])
+        if expires > LONGEST_PRESIGNED or self.now() > signed_at + expires:
+            raise NotBelievedError(f"the URL expired, or is valid for too long ({expires})")
         signature = query.pop("X-Amz-Signature")
+        # STS is sent what is in the URL, its own host, and the headers that came with the token
+        headers["host"] = where.netloc
         canonical_query = urllib.parse.urlencode(sorted(query.items()), quote_via=urllib.parse.quote, safe="")
         canonical = "\n".join(
             ("GET", "/", canonical_query, *(f"{name}:{headers[name]}" for name in names.split(";")), "", names, _hex(b""))
@@ -115,15 +159,26 @@ class Inventory:
         known = self.iam.get(key_id)
         if known is None or known.session_token != token:
             raise NotBelievedError(f"unknown key {key_id}")
-        if abs(datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) - self.now()) > timedelta(minutes=15):
+        if abs(_amz_time(date) - self.now()) > timedelta(minutes=15):
             raise NotBelievedError(f"the signature is of {date}")
+        if scope != f"{date[:8]}/{self.region}/sts/aws4_request":
+            raise NotBelievedError(f"the signature's scope is {scope}")
         key = f"AWS4{known.secret}".encode()
         for part in scope.split("/"):
             key = hmac.digest(key, part.encode(), "sha256")
         to_sign = "\n".join(("AWS4-HMAC-SHA256", date, scope, _hex(canonical.encode())))
         if not hmac.compare_digest(hmac.digest(key, to_sign.encode(), "sha256").hex(), signature):
             raise NotBelievedError("SignatureDoesNotMatch")
-        return Identity(node_name=known.instance_id, alternate_names=(known.instance_id, "10.0.0.7"))
+        return self._caller(known, f"arn:aws:sts::{known.account}:assumed-role/{known.role}/{known.instance_id}")
+
+    def _caller(self, known: IamKey, arn: str) -> Identity:
+        """Do what kops-controller does with STS's answer, and with DescribeInstances."""
+        if known.account != self.account:
+            raise NotBelievedError(f"incorrect account {known.account}")
+        _, role, instance_id = arn.rpartition(":")[2].split("/")
+        if role not in self.node_roles:
+            raise NotBelievedError(f"{arn} does not contain acceptable node role")
+        return Identity(node_name=instance_id, alternate_names=(instance_id, *known.names), instance_group=known.instance_group)
 
     def _metal(self, document: object, body: bytes) -> Identity:
         claim, signature, data = self._claim(document, body)
@@ -136,7 +191,7 @@ class Inventory:
             key.verify(signature, data, ec.ECDSA(SHA256()))
         except InvalidSignature as error:
             raise NotBelievedError("the claim's signature does not verify") from error
-        return Identity(node_name=claim["instance"])
+        return Identity(node_name=claim["instance"], instance_group=self.instance_groups.get(claim["instance"], ""))
 
     def _gce(self, document: object, body: bytes) -> Identity:
         claim, signature, data = self._claim(document, body)
@@ -146,7 +201,8 @@ class Inventory:
             self.shielded[claim["instance"]].verify(signature, data, padding.PKCS1v15(), SHA256())
         except InvalidSignature as error:
             raise NotBelievedError("the claim's signature does not verify") from error
-        return Identity(node_name=claim["instance"], alternate_names=(claim["instance"],))
+        group = self.instance_groups.get(claim["instance"], "")
+        return Identity(node_name=claim["instance"], alternate_names=(claim["instance"],), instance_group=group)
 
     def _claim(self, document: object, body: bytes) -> tuple[dict[str, str], bytes, bytes]:
         envelope = _mapping(document)
@@ -169,6 +225,10 @@ class Inventory:
         if found is None:
             raise NotBelievedError(f"no machine {resource}")
         return found
+
+
+def _amz_time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
 
 
 def _json(encoded: str) -> object:

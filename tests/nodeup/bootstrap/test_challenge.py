@@ -10,7 +10,8 @@ import pytest
 from agents.errors import BusyError
 from agents.pki.keypair import Keypair
 from nodeup.bootstrap.challenge import ChallengeServer, challenge_server
-from tests.fakes.kops_controller import CallbackFailedError, call_back, caller_certificate, cluster_ca
+from tests.fakes.callback import CallbackFailedError, call_back
+from tests.fakes.kops_controller import caller_certificate, cluster_ca
 
 CLUSTER = "c.example.com"
 NAME = f"challenge-server.{CLUSTER}"

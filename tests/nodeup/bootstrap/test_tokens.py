@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,7 +20,7 @@ from nodeup.bootstrap.tokens import MACHINE_KEY, Authenticator, GceAuthenticator
 from nodeup.spec.boot import CloudProvider
 from tests.fakes.clock import FakeClock
 from tests.fakes.host import FakeHost
-from tests.fakes.node_tokens import IamKey, Identity, Inventory, NotBelievedError
+from tests.fakes.node_tokens import IamKey, Identity, Inventory, NotBelievedError, TakenError
 
 BODY = b'{"apiVersion":"x"}'
 CLOCK = FakeClock(datetime(2026, 5, 1, 12, tzinfo=UTC))
@@ -66,8 +66,17 @@ def inventory() -> Inventory:
     return found
 
 
-def believed(inventory: Inventory, token: Secret, body: bytes = BODY) -> str:
-    return inventory.identify(token.reveal().decode(), body).node_name
+def believed(inventory: Inventory, token: Secret, body: bytes = BODY, remote: str = "10.0.0.9") -> str:
+    return inventory.identify(token.reveal().decode(), body, remote).node_name
+
+
+def presigned(change: Callable[[str], str]) -> Secret:
+    """A version 2 token whose URL was changed after it was signed."""
+    token = authenticator(CloudProvider.AWS, AWS, environment={"NODE_AGENTS_AWS_TOKEN": "v2"}).token(BODY)
+    scheme, encoded = token.reveal().decode().split(" ")
+    document = json.loads(base64.b64decode(encoded))
+    document["url"] = change(document["url"])
+    return Secret(f"{scheme} {base64.b64encode(json.dumps(document).encode()).decode()}")
 
 
 def test_the_vector_of_the_reference_holds() -> None:
@@ -118,6 +127,61 @@ def test_a_token_with_a_wrong_secret_is_not_believed(inventory: Inventory) -> No
         believed(inventory, authenticator(CloudProvider.AWS, AWS).token(BODY))
 
 
+def test_a_presigned_url_keeps_the_servers_rules(inventory: Inventory) -> None:
+    assert believed(inventory, presigned(lambda url: url)) == "i-0abc"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda url: url.replace("sts.eu-west-1.amazonaws.com", "sts.evil.example"), "invalid STS url"),
+        (lambda url: url.replace("amazonaws.com/?", "amazonaws.com/x?"), "invalid STS url"),
+        (lambda url: url.replace("https://", "http://"), "invalid STS url"),
+        (lambda url: url.replace("GetCallerIdentity", "AssumeRole"), "no GetCallerIdentity"),
+        (lambda url: url + "&Action=AssumeRole", "no GetCallerIdentity"),
+        (lambda url: url.replace("X-Amz-Expires=900", "X-Amz-Expires=90000"), "valid for too long"),
+        (lambda url: url.replace("host%3Bx-kops-request-sha", "host"), "another request"),
+        (lambda url: url.replace("X-Amz-Expires=900", "X-Amz-Expires=901").replace("901", "899"), "SignatureDoesNotMatch"),
+    ],
+    ids=["host", "path", "scheme", "action", "two actions", "expiry", "unsigned hash", "changed"],
+)
+def test_no_other_presigned_url_is_sent_for_a_stranger(inventory: Inventory, change: Callable[[str], str], complaint: str) -> None:
+    with pytest.raises(NotBelievedError, match=complaint):
+        believed(inventory, presigned(change))
+
+
+def test_a_presigned_url_expires(inventory: Inventory) -> None:
+    token = presigned(lambda url: url)
+    inventory.now = lambda: CLOCK.now() + timedelta(seconds=901)
+
+    with pytest.raises(NotBelievedError, match="expired"):
+        believed(inventory, token)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_only_workers_roles_of_the_clusters_account_are_believed(inventory: Inventory, version: str) -> None:
+    known = inventory.iam["ASIA1"]
+    token = authenticator(CloudProvider.AWS, AWS, environment={"NODE_AGENTS_AWS_TOKEN": version}).token(BODY)
+
+    inventory.iam["ASIA1"] = replace(known, role="masters.c.example.com")
+    with pytest.raises(NotBelievedError, match="acceptable node role"):
+        believed(inventory, token)
+    inventory.iam["ASIA1"] = replace(known, account="210987654321")
+    with pytest.raises(NotBelievedError, match="incorrect account"):
+        believed(inventory, token)
+
+
+def test_openstacks_id_proves_nothing_from_elsewhere_or_for_a_node_that_exists(inventory: Inventory) -> None:
+    inventory.servers["x-openstack-id", "u-45"] = Identity(node_name="n", addresses=frozenset({"10.0.0.9"}))
+    token = authenticator(CloudProvider.OPENSTACK, {"uuid": "u-45"}).token(BODY)
+
+    with pytest.raises(NotBelievedError, match=r"came from 10\.0\.0\.8"):
+        believed(inventory, token, remote="10.0.0.8")
+    inventory.registered.add("n")
+    with pytest.raises(TakenError, match="n is already registered"):
+        believed(inventory, token)
+
+
 def test_the_hash_of_a_request_has_no_padding() -> None:
     assert request_sha(b"test-body") == "2dhlzFTsYGePGxGQhK15rn+TV9HEUZxkV94zFLf7uoo"
 
@@ -149,7 +213,7 @@ def test_credentials_that_are_not_there_yet_are_waited_for_and_never_shown() -> 
 def test_small_clouds_have_the_servers_id(
     inventory: Inventory, cloud: CloudProvider, values: dict[str, str], scheme: str, server: str
 ) -> None:
-    inventory.servers[scheme, server] = Identity(node_name="n")
+    inventory.servers[scheme, server] = Identity(node_name="n", addresses=frozenset({"10.0.0.9"}))
 
     assert believed(inventory, authenticator(cloud, values).token(BODY)) == "n"
     with pytest.raises(TransientError, match=f"{cloud.value}'s metadata service"):
