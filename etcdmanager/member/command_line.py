@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from agents.documents import dump_json
 from agents.errors import SpecError
 from agents.versions import Version
+from etcdmanager.etcd.features import hash_checks, translated
 from etcdmanager.peering.messages import EtcdState
 from etcdmanager.spec import EtcdNode, bracketed
 
@@ -40,9 +41,6 @@ _OURS = frozenset(
 )
 #: Whatever opens a listener or announces one, by any name that a version of etcd gives it.
 _LISTENER = re.compile(r"ETCD_(EXPERIMENTAL_)?(LISTEN_.*|ADVERTISE_CLIENT_URLS|ENABLE_PPROF|.*_PROXY.*)")
-
-
-_CHECK_BEFORE_3_6 = ("ETCD_EXPERIMENTAL_INITIAL_CORRUPT_CHECK", "true")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +82,9 @@ def etcd_command(settings: EtcdSettings, inherited: Mapping[str, str]) -> EtcdCo
     would wait 7 s for each other (measured). Their data was verified and counted a moment ago, so it is left out once.
     """
     computed = _computed(settings)
-    allowed = _allowed(inherited, quarantined=settings.state.quarantined)
-    gates = {} if settings.state.restored else _gates(settings.version, allowed)
-    environment = {**computed, **allowed, **gates}
+    allowed = translated(_allowed(inherited, quarantined=settings.state.quarantined), settings.version)
+    checks = {} if settings.state.restored else hash_checks(settings.version, allowed)
+    environment = {**computed, **allowed, **checks}
     return EtcdCommand(environment=environment, settings=settings_digest(settings))
 
 
@@ -157,17 +155,6 @@ def _tls(prefix: str, files: TlsFiles | None) -> dict[str, str]:
         f"{prefix}CERT_FILE": files.certificate,
         f"{prefix}KEY_FILE": files.key,
     }
-
-
-def _gates(version: Version, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the switch of the hash check at start, by the name that this version knows (3.6 made it a feature gate)."""
-    if version.at_least(3, 6):
-        gates = inherited.get("ETCD_FEATURE_GATES", "")
-        if "InitialCorruptCheck" in gates or "ETCD_EXPERIMENTAL_INITIAL_CORRUPT_CHECK" in inherited:
-            return {}
-        return {"ETCD_FEATURE_GATES": ",".join(gate for gate in ("InitialCorruptCheck=true", gates) if gate)}
-    name, value = _CHECK_BEFORE_3_6 if version.at_least(3, 4) else ("ETCD_ENABLE_V2", "false")
-    return {} if name in inherited else {name: value}
 
 
 def _allowed(inherited: Mapping[str, str], *, quarantined: bool) -> dict[str, str]:

@@ -104,8 +104,8 @@ def test_in_quarantine_nothing_listens_but_the_quarantine_port_and_the_peers(inh
     [
         ("3.4.23", "ETCD_EXPERIMENTAL_INITIAL_CORRUPT_CHECK", "true"),
         ("3.5.30", "ETCD_EXPERIMENTAL_INITIAL_CORRUPT_CHECK", "true"),
-        ("3.6.12", "ETCD_FEATURE_GATES", "InitialCorruptCheck=true"),
-        ("3.7.0", "ETCD_FEATURE_GATES", "InitialCorruptCheck=true"),
+        ("3.6.12", "ETCD_FEATURE_GATES", "InitialCorruptCheck=true,CompactHashCheck=true"),
+        ("3.7.0", "ETCD_FEATURE_GATES", "InitialCorruptCheck=true,CompactHashCheck=true"),
         ("3.3.17", "ETCD_ENABLE_V2", "false"),
     ],
 )
@@ -119,8 +119,12 @@ def test_restored_data_is_not_compared_with_peers_that_start_too() -> None:
 
 
 def test_feature_gates_of_the_operator_are_kept() -> None:
-    assert environment(settings(version="3.6.12"), ETCD_FEATURE_GATES="X=true")["ETCD_FEATURE_GATES"] == "InitialCorruptCheck=true,X=true"
-    assert environment(settings(version="3.6.12"), ETCD_FEATURE_GATES="InitialCorruptCheck=false")["ETCD_FEATURE_GATES"].endswith("false")
+    assert environment(settings(version="3.6.12"), ETCD_FEATURE_GATES="X=true")["ETCD_FEATURE_GATES"] == (
+        "InitialCorruptCheck=true,CompactHashCheck=true,X=true"
+    )
+    assert environment(settings(version="3.6.12"), ETCD_FEATURE_GATES="InitialCorruptCheck=false")["ETCD_FEATURE_GATES"].endswith(
+        "InitialCorruptCheck=false"
+    )
 
 
 def test_a_restart_is_for_what_others_see_not_for_tuning() -> None:
