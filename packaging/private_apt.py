@@ -52,6 +52,16 @@ def mirrors() -> list[str]:
 
 def download(packages: Sequence[str], *, suite: str, into: Path, components: str = "main") -> None:
     """Put the .deb files of `packages` into the directory `into`, in the versions that the suite has now."""
+    fetch("deb", ("download", *packages), suite=suite, into=into, components=components)
+
+
+def download_source(package: str, *, suite: str, into: Path) -> None:
+    """Put the files of a source package into the directory `into`, packed as the archive has them."""
+    fetch("deb-src", ("source", "--download-only", package), suite=suite, into=into, components="main")
+
+
+def fetch(kind: str, command: Sequence[str], *, suite: str, into: Path, components: str) -> None:
+    """Run an apt-get command that downloads into its working directory, with a private root and the suite alone."""
     if not shutil.which("apt-get"):
         raise UnavailableError("no apt-get on this machine")
     archives = mirrors()
@@ -61,7 +71,7 @@ def download(packages: Sequence[str], *, suite: str, into: Path, components: str
         root = Path(directory)
         for part in ("lists/partial", "cache/archives/partial"):
             (root / part).mkdir(parents=True)
-        (root / "sources.list").write_text(f"deb {archives[0]} {suite} {components}\n")
+        (root / "sources.list").write_text(f"{kind} {archives[0]} {suite} {components}\n")
         (root / "status").touch()
         apt = (
             "apt-get", "-q", f"-oDir::State={root}", f"-oDir::State::lists={root}/lists", f"-oDir::State::status={root}/status",
@@ -70,7 +80,7 @@ def download(packages: Sequence[str], *, suite: str, into: Path, components: str
         )  # fmt: skip
         run(*apt, "update")
         into.mkdir(parents=True, exist_ok=True)
-        run(*apt, "download", *packages, cwd=into)
+        run(*apt, *command, cwd=into)
 
 
 def unpack(debs: Path, tree: Path) -> Path:
