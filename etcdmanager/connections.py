@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from agents.errors import TransientError
+from agents.errors import AgentError, TransientError
+from etcdmanager.etcd.answers import Member
 from etcdmanager.etcd.client import ClientTls, EtcdClient
-from etcdmanager.member.certificates import Authority, client_pair
+from etcdmanager.etcd.peer_port import is_etcd_peer
+from etcdmanager.member.certificates import EtcdAuthorities, client_pair
 from etcdmanager.peering.client import Peer
 from etcdmanager.peering.gossip import Gossip
 from etcdmanager.peering.messages import PeerInfo
 from etcdmanager.spec import EtcdNode, endpoint
+
+log = logging.getLogger(__name__)
 
 #: Our client certificate lives in memory only; a new one once a month is well before the shortest life that kops configures.
 _RENEW_CLIENT = timedelta(days=30)
@@ -45,6 +51,14 @@ class GossipGroup:
         silent = "never answered" if sight.silent_for is None else f"silent for {sight.silent_for.total_seconds():.0f} s"
         return f"{silent}: {sight.last_error}" if sight.last_error else silent
 
+    def addresses(self, peer_id: str) -> tuple[str, ...]:
+        """Return every endpoint that was ever named for a peer, ourselves included."""
+        return self._gossip.own.endpoints if peer_id == self._gossip.own.id else self._gossip.addresses(peer_id)
+
+    def twins(self, peer_id: str) -> tuple[str, ...]:
+        """Return where managers answer that all say they are this peer."""
+        return next((sight.twins for sight in self._gossip.sights() if sight.id == peer_id), ())
+
     def connection(self, peer_id: str) -> Peer | None:
         """Return the way to a peer."""
         return self._gossip.peer(peer_id)
@@ -64,11 +78,12 @@ class EtcdConnections:
     """
 
     def __init__(
-        self, group: GossipGroup, *, me: str, authority: Authority | None, lifetime: timedelta, now: Callable[[], datetime]
+        self, group: GossipGroup, *, me: str, authorities: EtcdAuthorities | None, lifetime: timedelta, now: Callable[[], datetime]
     ) -> None:
         self._group = group
         self._me = me
-        self._authority = authority
+        self._authority = authorities.clients if authorities is not None else None
+        self._peers_bundle = authorities.peers.bundle if authorities is not None else b""
         self._lifetime = lifetime
         self._now = now
         self._kept: dict[tuple[str, str], _Kept] = {}
@@ -83,6 +98,23 @@ class EtcdConnections:
         if kept is None or now - kept.made > _RENEW_CLIENT:
             kept = self._kept[node.name, url] = _Kept(client=EtcdClient([url], tls=self._client_tls(node.name, url)), made=now)
         return kept.client
+
+    async def answers_at(self, member: Member, node: EtcdNode | None, addresses: Sequence[str], *, deadline: timedelta) -> str:
+        """Return the URL at which the listed member's own etcd answers, "" where nothing of it does."""
+        clients = (*member.client_urls, *((*node.client_urls, *node.quarantined_client_urls) if node is not None else ()))
+        asked = [self._is_member(member, url, deadline) for url in _everywhere(clients, addresses)]
+        asked += [is_etcd_peer(url, trusted=self._peers_bundle, deadline=deadline) for url in _everywhere(member.peer_urls, addresses)]
+        return next((url for url in await asyncio.gather(*asked) if url), "")
+
+    async def _is_member(self, member: Member, url: str, deadline: timedelta) -> str:
+        """Return `url` where the etcd there is that very member, "" otherwise."""
+        try:
+            async with EtcdClient([url], tls=self._client_tls(member.name, url)) as client:
+                status = await client.status(deadline=deadline)
+        except AgentError as error:
+            log.debug("member %x does not answer at %s: %s", member.id, url, error)
+            return ""
+        return url if status.member_id == member.id else ""
 
     async def close(self) -> None:
         """Close all."""
@@ -108,3 +140,11 @@ class EtcdConnections:
             self._tls = ClientTls(ca_pem=self._authority.bundle, certificate_pem=pair.certificate_pem, key=pair.key)
             self._tls_made = now
         return ClientTls(ca_pem=self._tls.ca_pem, certificate_pem=self._tls.certificate_pem, key=self._tls.key, server_name=name)
+
+
+def _everywhere(urls: Iterable[str], addresses: Iterable[str]) -> tuple[str, ...]:
+    """Return the URLs as they are, and with each address ("ip:port" of a manager) in place of their host. Pure."""
+    hosts = [address.rpartition(":")[0].strip("[]") for address in addresses]
+    split = [(url, urlsplit(url)) for url in urls]
+    swapped = [f"{parts.scheme}://{endpoint(host, parts.port)}" for _, parts in split if parts.port for host in hosts]
+    return tuple(dict.fromkeys((*(url for url, parts in split if parts.port), *swapped)))

@@ -101,6 +101,8 @@ class DataDirectoryLock:
         host.make_directory(data_dir, mode=0o700)
         self._data_dir = data_dir
         self._path = host.local_path(f"{data_dir}/{_LOCK_FILE}")
+        #: A random name of this data directory, made once: of two managers with one id it tells which is which.
+        self.disk_id = ""
         # Not inherited by etcd (PEP 446), which outlives us.
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -110,6 +112,14 @@ class DataDirectoryLock:
             raise BusyError(
                 f"another etcd-manager runs on {data_dir}", code="data-dir-busy", hint=f"fuser {self._path} names it"
             ) from error
+        with os_errors("read", self._path):
+            self.disk_id = os.pread(self._fd, 64, 0).decode("ascii", "replace").strip() or self._name()
+
+    def _name(self) -> str:
+        """Write a new name into the file and return it; the file keeps its inode, which the lock is on."""
+        made = secrets.token_urlsafe(9)
+        os.pwrite(self._fd, made.encode(), 0)
+        return made
 
     def require(self) -> None:
         """Raise TransientError where the data directory is not the one that we locked: its volume is away, or another is in its place."""

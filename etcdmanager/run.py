@@ -37,7 +37,7 @@ from etcdmanager.leader.group import Surroundings
 from etcdmanager.leader.loop import LeaderLoop
 from etcdmanager.leader.observe import Observer
 from etcdmanager.leader.view import BackupPolicy
-from etcdmanager.leadership.claim import Me
+from etcdmanager.leadership.claim import RELUCTANCE, Me
 from etcdmanager.leadership.keeper import keep_lock
 from etcdmanager.leadership.lock import LeaderLock
 from etcdmanager.member.certificates import (
@@ -132,11 +132,10 @@ class Manager:
         accepted = await asyncio.to_thread(Leadership, self._host, setup.layout, cluster_name=config.cluster_name)
         handlers = MemberHandlers(member, leadership=accepted, local_etcd=local_etcd)
         group = GossipGroup(gossip)
-        etcds = EtcdConnections(
-            group, me=identity.peer_id, authority=authorities.clients if authorities else None, lifetime=terms.lifetime, now=now
-        )
+        etcds = EtcdConnections(group, me=identity.peer_id, authorities=authorities, lifetime=terms.lifetime, now=now)
         store = open_store(config.backup_store, environment=config.environment)
-        lock = LeaderLock(store.child(CONTROL), Me(id=identity.peer_id, instance=secrets.token_urlsafe(9)))
+        me = Me(id=identity.peer_id, instance=secrets.token_urlsafe(9), disk=held.disk_id)
+        lock = LeaderLock(store.child(CONTROL), me, reluctance=lambda: RELUCTANCE if gossip.reaches_few() else timedelta())
         leader = self._leader(identity, group, etcds, BackupStore(store), ControlStore(store), lock)
         sources = Sources(handlers=handlers, gossip=gossip, lock=lock, leader=leader, store=store)
         teller = Teller(config, self._host, self._clock, sources, show=daemon.status)

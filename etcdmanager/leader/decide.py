@@ -19,6 +19,7 @@ V = TypeVar("V", NoCluster, Restoring, Running)
 #: Refusals first: no rule below them is asked where one of them speaks.
 NO_CLUSTER_RULES: tuple[Callable[[NoCluster], Answer], ...] = (
     lifecycle.refuse_damaged_peer,
+    lifecycle.refuse_twins,
     lifecycle.refuse_after_marker,
     lifecycle.refuse_over_data,
     lifecycle.refuse_over_backups,
@@ -37,6 +38,7 @@ RESTORING_RULES: tuple[Callable[[Restoring], Answer], ...] = (
     restore.reject_unknown_backup,
     restore.reject_without_spec,
     restore.reject_partial_restore,
+    restore.claim_nothing_with_twins,
     restore.wait_for_restore_peers,
     restore.reject_without_binaries,
     restore.claim_restore,
@@ -55,6 +57,7 @@ RESTORING_RULES: tuple[Callable[[Restoring], Answer], ...] = (
 
 #: What is said, then what is needed to go on at all, then backups, then changes of membership.
 RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
+    membership.report_twins,
     membership.report_strangers,
     membership.report_damaged,
     membership.report_absent,

@@ -20,7 +20,7 @@ from etcdmanager.control.store import BadObject, ControlView
 from etcdmanager.etcd.answers import Member
 from etcdmanager.leader.group import Surroundings
 from etcdmanager.leader.memory import Memory
-from etcdmanager.leader.view import Absent, Backup, BackupPolicy, ClusterView, Holding, Peer, Queued, majority_token
+from etcdmanager.leader.view import Absent, Backup, BackupPolicy, ClusterView, Holding, Peer, Probe, Queued, Twins, majority_token
 from etcdmanager.peering.messages import Description, Info, RestorePhase
 from etcdmanager.spec import ClusterSpec
 
@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 DESCRIBE_WITHIN = timedelta(seconds=3)
 #: Linearizable: it needs a round trip among members, or fails after etcd's own timeout.
 MEMBERS_WITHIN = timedelta(seconds=2)
+
+#: A member is asked itself once it does not serve for so long; before, nothing would be decided by the answer.
+PROBE_AFTER = timedelta(seconds=20)
+PROBE_WITHIN = timedelta(seconds=2)
 
 #: Holds that say "this disk has data that nobody can explain" (etcdmanager.member.step).
 _UNEXPLAINED = ("EM-M0", "EM-M1", "EM-M2", "EM-M6")
@@ -65,6 +69,7 @@ class Observer:
         if members is not None:
             serving = [p.etcd.member_id for p in peers if p.serves and p.etcd is not None]
             memory.note_health(serving, [m.id for m in members], now)
+        probes = await self._probes(members or (), peers, memory, now)
         # Where something is to be formed or restored, only a fresh listing will do.
         calm = documents.marker and not control.commands and not control.requests
         if not (calm and memory.backups_are_fresh(now)):
@@ -89,7 +94,20 @@ class Observer:
             last_backup=memory.last_backup,
             last_cleanup=memory.last_cleanup,
             unhealthy_since=tuple(sorted(memory.unhealthy.items())),
+            probes=probes,
+            twins=tuple(Twins(id=i, endpoints=t) for i in self._around.group.known() if (t := self._around.group.twins(i))),
         )
+
+    async def _probes(self, members: Sequence[Member], peers: Sequence[Peer], memory: Memory, now: datetime) -> tuple[Probe, ...]:
+        """Ask the members themselves that no manager shows serving: a blank twin may have answered in a living one's place."""
+        silent = [m for m in members if now - memory.unhealthy.get(m.id, now) >= PROBE_AFTER]
+        return tuple(await asyncio.gather(*(self._probe(member, peers) for member in silent)))
+
+    async def _probe(self, member: Member, peers: Sequence[Peer]) -> Probe:
+        node = next((p.node for p in peers if p.node.name == member.name), None)
+        addresses = self._around.group.addresses(member.name)
+        found = await self._around.etcds.answers_at(member, node, addresses, deadline=PROBE_WITHIN)
+        return Probe(member_id=member.id, answers_at=found)
 
     async def _describe_all(self, memory: Memory, now: datetime) -> tuple[tuple[Peer, ...], tuple[Absent, ...]]:
         ids = self._around.group.known()

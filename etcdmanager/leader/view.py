@@ -112,6 +112,23 @@ class Trouble:
     count: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """That a listed member whose manager does not show it serving was asked itself: its etcd, at the URLs that etcd lists for it."""
+
+    member_id: int
+    #: The URL at which its etcd answers; "" where nothing of it does.
+    answers_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Twins:
+    """Two managers that say they are the same peer."""
+
+    id: str
+    endpoints: tuple[str, ...]
+
+
 #: How far the clock of the member that named a backup may be ahead of ours. Both are held by NTP; a name that is further in the
 #: future says nothing about when the backup was taken.
 CLOCKS_MAY_DIFFER = timedelta(minutes=5)
@@ -161,6 +178,17 @@ class ClusterView:
     last_cleanup: datetime | None = None
     #: Members' health history: (etcd member id, since when it does not serve).
     unhealthy_since: tuple[tuple[int, datetime], ...] = ()
+    #: The members that were asked themselves in this round; one that is not in here was not asked.
+    probes: tuple[Probe, ...] = ()
+    twins: tuple[Twins, ...] = ()
+
+    def probe(self, member_id: int) -> Probe | None:
+        """Return what came of asking a member itself; None where it was not asked."""
+        return next((p for p in self.probes if p.member_id == member_id), None)
+
+    def has_twin(self, peer_id: str) -> bool:
+        """Return whether two managers say they are this peer."""
+        return any(t.id == peer_id for t in self.twins)
 
     def peer(self, peer_id: str) -> Peer | None:
         """Return the peer of that id if it answered."""

@@ -23,6 +23,9 @@ TTL = timedelta(seconds=15)
 #: How often it is renewed: two renewals may be lost before it lapses.
 RENEW_EVERY = timedelta(seconds=5)
 
+#: How much longer a manager that reaches less than half of the others leaves the lock to one that may reach more.
+RELUCTANCE = timedelta(seconds=10)
+
 #: No mutating action begins with less than this left: an action's own first request has been sent by then.
 SAFETY_MARGIN = timedelta(seconds=3)
 
@@ -40,6 +43,8 @@ class LockRecord:
     expires_at: datetime
     #: Since when the holder leads; for people.
     acquired_at: datetime
+    #: Which data directory the holder manages: of two managers of one id, only one has it. "" was written before this was kept.
+    disk: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,33 +71,38 @@ class Me:
 
     id: str
     instance: str
+    #: Of the data directory; see LockRecord.
+    disk: str = ""
 
 
-def judge(sighting: Sighting | None, me: Me, *, elapsed: float) -> Verdict:
+def judge(sighting: Sighting | None, me: Me, *, elapsed: float, reluctance: timedelta = timedelta()) -> Verdict:
     """Return what may be done with the lock as it was seen; None is a lock that nobody ever held.
 
     Args:
         sighting: the record and since when it has not changed.
         me: who asks.
         elapsed: our monotonic clock, in seconds, comparable with `sighting.seen_since`.
+        reluctance: how much longer than needed to leave another's lock to others.
     """
     if sighting is None:
         return Verdict.TAKE
     record = sighting.record
     if record.holder == me.id and record.instance == me.instance:
         return Verdict.RENEW
-    # A former life of this very manager: it is gone, or it would hold the data directory that we hold.
-    if record.holder in {"", me.id}:
+    # A former life of this very manager: it is gone, or it would hold the data directory that we hold. A twin on another disk may live.
+    if record.holder == me.id and record.disk == me.disk:
         return Verdict.TAKE
     unchanged = timedelta(seconds=elapsed - sighting.seen_since)
+    if not record.holder:
+        return Verdict.TAKE if unchanged >= reluctance else Verdict.LEAVE
     lifetime = record.expires_at - record.renewed_at
-    return Verdict.TAKE if unchanged > max(lifetime, TTL) else Verdict.LEAVE
+    return Verdict.TAKE if unchanged > max(lifetime, TTL) + reluctance else Verdict.LEAVE
 
 
 def taken(previous: LockRecord | None, me: Me, *, now: datetime, ttl: timedelta = TTL, above: int = 0) -> LockRecord:
     """Return the record that takes the lock: an epoch above any before, and above `above`, which followers have heard of."""
     epoch = max(previous.epoch if previous else 0, above) + 1
-    return LockRecord(holder=me.id, instance=me.instance, epoch=epoch, renewed_at=now, expires_at=now + ttl, acquired_at=now)
+    return LockRecord(holder=me.id, instance=me.instance, epoch=epoch, renewed_at=now, expires_at=now + ttl, acquired_at=now, disk=me.disk)
 
 
 def renewed(record: LockRecord, *, now: datetime, ttl: timedelta = TTL) -> LockRecord:
@@ -102,7 +112,7 @@ def renewed(record: LockRecord, *, now: datetime, ttl: timedelta = TTL) -> LockR
 
 def released(record: LockRecord, *, now: datetime) -> LockRecord:
     """Return the record that gives the lock up at once; the epoch stays, so that it can only grow."""
-    return replace(record, holder="", instance="", renewed_at=now, expires_at=now)
+    return replace(record, holder="", instance="", disk="", renewed_at=now, expires_at=now)
 
 
 def is_held_by(record: LockRecord, me: Me) -> bool:

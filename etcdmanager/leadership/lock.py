@@ -72,7 +72,9 @@ class LeaderLock:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         elapsed: Callable[[], float] = boot_clock,
         ttl: timedelta = TTL,
+        reluctance: Callable[[], timedelta] = timedelta,
     ) -> None:
+        """`reluctance` says how much longer than needed the lock is left to others at this moment: they may reach more peers than we."""
         self._control = control
         self._me = me
         self._now = now
@@ -81,6 +83,8 @@ class LeaderLock:
         self._sighting: Sighting | None = None
         self._lease: Lease | None = None
         self._above = 0
+        self._reluctance = reluctance
+        self._abstains_until = 0.0
 
     @property
     def lease(self) -> Lease | None:
@@ -129,7 +133,9 @@ class LeaderLock:
             self._look()
         record = self._sighting.record if self._sighting else None
         began = self._elapsed()
-        verdict = judge(self._sighting, self._me, elapsed=began)
+        verdict = judge(self._sighting, self._me, elapsed=began, reluctance=self._reluctance())
+        if verdict is Verdict.TAKE and began < self._abstains_until:
+            verdict = Verdict.LEAVE
         match verdict:
             case Verdict.LEAVE:
                 self._lease = None
@@ -153,6 +159,11 @@ class LeaderLock:
             self._control.replace_if_unchanged(LOCK_KEY, encode(record), self._sighting.version)
         except ConflictError:
             log.info("the lock had changed before it was released")
+
+    def abstain(self, pause: timedelta) -> None:
+        """Give the lock up and do not take it for `pause`: another manager may do better with it; nobody need."""
+        self._abstains_until = self._elapsed() + pause.total_seconds()
+        self.release()
 
     def _look(self) -> None:
         """Read the record; an unchanged version keeps the time since when it was first seen."""
@@ -202,6 +213,7 @@ def encode(record: LockRecord) -> bytes:
         "renewedAt": record.renewed_at.isoformat(),
         "expiresAt": record.expires_at.isoformat(),
         "acquiredAt": record.acquired_at.isoformat(),
+        "disk": record.disk,
     }
     return json.dumps(document).encode()
 
@@ -217,6 +229,7 @@ def decode(content: bytes) -> LockRecord:
             renewed_at=datetime.fromisoformat(as_str(document.get("renewedAt"), where=f"{LOCK_KEY}: renewedAt")),
             expires_at=datetime.fromisoformat(as_str(document.get("expiresAt"), where=f"{LOCK_KEY}: expiresAt")),
             acquired_at=datetime.fromisoformat(as_str(document.get("acquiredAt"), where=f"{LOCK_KEY}: acquiredAt")),
+            disk=as_str(document.get("disk", ""), where=f"{LOCK_KEY}: disk"),
         )
     except ValueError as error:
         raise SpecError(f"{LOCK_KEY} holds a time that cannot be read: {error}", hint="delete it when no manager runs") from error

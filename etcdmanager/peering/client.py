@@ -190,6 +190,7 @@ class PeerClient:
             set_etcd_version=request.set_etcd_version,
             quarantined=request.quarantined,
             enable_tls=request.enable_tls,
+            adopt_peer_urls=request.adopt_peer_urls,
         )
         with self._mapped("Reconfigure"):
             await self._manager.Reconfigure(message, timeout=deadline.total_seconds())

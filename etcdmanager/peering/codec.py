@@ -456,6 +456,9 @@ def _live_to_wire(status: m.LiveStatus) -> member_pb2.LiveStatus:
         version=status.version,
         is_learner=status.is_learner,
         errors=status.errors,
+        storage_version=status.storage_version,
+        downgrade_target=status.downgrade_target,
+        quota_bytes=status.quota_bytes,
     )
 
 
@@ -473,6 +476,9 @@ def _live_from_wire(message: member_pb2.LiveStatus) -> m.LiveStatus:
         version=message.version,
         is_learner=message.is_learner,
         errors=tuple(message.errors),
+        storage_version=message.storage_version,
+        downgrade_target=message.downgrade_target,
+        quota_bytes=message.quota_bytes,
     )
 
 

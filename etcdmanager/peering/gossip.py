@@ -44,6 +44,13 @@ FAST = Timers(ping=timedelta(seconds=1), ping_deadline=timedelta(seconds=2), sus
 COMPATIBLE = Timers(ping=timedelta(seconds=5), ping_deadline=timedelta(seconds=5), suspect=timedelta(seconds=60))
 
 
+#: How long two addresses of one id must both go on calling before they are called twins: longer than a machine with a new address
+#: may still be remembered under its old one, and than the pauses between pings.
+_TWINS_WITHIN = timedelta(seconds=30)
+
+#: How many places of one peer are remembered.
+_MOST_PLACES = 8
+
 #: Pings that are saved in a row; a ping in each direction every second would cost an idle manager a third of its CPU.
 _MOST_SKIPPED = 9
 
@@ -58,6 +65,16 @@ class PeerSight:
     endpoints: tuple[str, ...]
     is_ours: bool
     last_error: str = ""
+    #: Where managers answer or call that all say they are this peer; empty unless there are at least two.
+    twins: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a peer says it is, since when, and when it last said so (monotonic seconds)."""
+
+    first: float
+    last: float
 
 
 @dataclass(slots=True)
@@ -71,10 +88,32 @@ class _Known:
     tried: int = 0
     last_error: str = ""
     task: asyncio.Task[None] | None = field(default=None, repr=False)
+    #: By what the peer says of its endpoints.
+    places: dict[tuple[str, ...], _Place] = field(default_factory=dict)
 
     def endpoints(self) -> tuple[str, ...]:
         own = self.info.endpoints if self.info else ()
         return tuple(dict.fromkeys((*own, *self.discovered)))
+
+    def addresses(self) -> tuple[str, ...]:
+        """Return every endpoint that this process ever heard of for the id."""
+        heard = (endpoint for place in self.places for endpoint in place)
+        return tuple(dict.fromkeys((*self.endpoints(), *heard)))
+
+    def heard_at(self, endpoints: tuple[str, ...], now: float) -> None:
+        """Note that the peer said, just now, that it is there."""
+        place = self.places.setdefault(endpoints, _Place(first=now, last=now))
+        place.last = now
+        if len(self.places) > _MOST_PLACES:
+            del self.places[min(self.places, key=lambda where: self.places[where].last)]
+
+    def twins(self, now: float, within: float) -> tuple[str, ...]:
+        """Return the endpoints of managers that share the id: heard lately, and each again after the other had first appeared."""
+        lately = [(where, place) for where, place in self.places.items() if now - place.last <= within]
+        newest = max((place.first for _, place in lately), default=now)
+        found = sorted({endpoint for where, place in lately if place.last > newest or place.first == newest for endpoint in where})
+        distinct = sum(1 for _, place in lately if place.last > newest or place.first == newest)
+        return tuple(found) if distinct > 1 else ()
 
 
 class Gossip:
@@ -123,6 +162,7 @@ class Gossip:
                 endpoints=known.endpoints(),
                 is_ours=known.info is not None and known.info.is_ours,
                 last_error=known.last_error,
+                twins=known.twins(now, self._twins_within()),
             )
             for known in sorted(self._peers.values(), key=lambda known: known.id.encode())
         )
@@ -138,6 +178,15 @@ class Gossip:
             return self._self_client
         known = self._peers.get(peer_id)
         return self._client(known) if known is not None else None
+
+    def addresses(self, peer_id: str) -> tuple[str, ...]:
+        """Return every endpoint that was ever named for a peer; empty for one that is unknown."""
+        known = self._peers.get(peer_id)
+        return known.addresses() if known is not None else ()
+
+    def reaches_few(self) -> bool:
+        """Return whether no more than half of all known managers, ourselves included, are in contact with us."""
+        return 2 * len(self.healthy()) <= len(self._peers) + 1
 
     def heard(self, info: PeerInfo) -> None:
         """Note that this peer has just called: it is healthy."""
@@ -231,13 +280,19 @@ class Gossip:
 
     def _contact(self, known: _Known, info: PeerInfo) -> None:
         was = self._is_healthy(known)
-        known.info, known.last_contact, known.last_error = info, self._clock.monotonic(), ""
+        now = self._clock.monotonic()
+        known.info, known.last_contact, known.last_error = info, now, ""
+        known.heard_at(info.endpoints, now)
         if not was:
             log.info("peer %s is healthy", known.id)
             self._changed.set()
 
     def _is_healthy(self, known: _Known) -> bool:
         return known.last_contact is not None and self._clock.monotonic() - known.last_contact <= self.timers.suspect.total_seconds()
+
+    def _twins_within(self) -> float:
+        """Return how lately a place must have been heard of to count: of each pair only one pings, and now and then."""
+        return max(_TWINS_WITHIN, self.timers.ping * (_MOST_SKIPPED + 1) * 2).total_seconds()
 
     def _client(self, known: _Known) -> Peer | None:
         endpoints = known.endpoints()

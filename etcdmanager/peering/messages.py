@@ -119,11 +119,15 @@ class JoinRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconfigureRequest:
-    """Change how etcd runs. `quarantined` always applies; "" and False leave the version and TLS as they are."""
+    """Change how etcd runs. `quarantined` always applies; "" and False leave the version, TLS and peer URLs as they are.
+
+    `adopt_peer_urls` (ours only): listen at the peer URLs of the receiver's own configuration from now on.
+    """
 
     quarantined: bool
     set_etcd_version: str = ""
     enable_tls: bool = False
+    adopt_peer_urls: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +202,12 @@ class LiveStatus:
     version: str = ""
     is_learner: bool = False
     errors: tuple[str, ...] = ()
+    #: The version whose format the database has, "3.5.0"; "" before 3.6.
+    storage_version: str = ""
+    #: What the cluster is being taken down to, "" where it is not, or before 3.6.
+    downgrade_target: str = ""
+    #: At which size of the database the cluster refuses writes; 0 unknown.
+    quota_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

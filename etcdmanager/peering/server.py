@@ -206,7 +206,10 @@ class ManagerServicer(manager_pb2_grpc.EtcdManagerServiceServicer):
 
         async def answer() -> manager_pb2.ReconfigureResponse:
             wanted = m.ReconfigureRequest(
-                quarantined=request.quarantined, set_etcd_version=request.set_etcd_version, enable_tls=request.enable_tls
+                quarantined=request.quarantined,
+                set_etcd_version=request.set_etcd_version,
+                enable_tls=request.enable_tls,
+                adopt_peer_urls=request.adopt_peer_urls,
             )
             await self._handlers.reconfigure(wanted, codec.header_from_wire(request.header), caller=caller_of(context))
             return manager_pb2.ReconfigureResponse()

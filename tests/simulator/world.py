@@ -16,7 +16,7 @@ from etcdmanager.control.commands import BackupRequest, Claim, Formation, Restor
 from etcdmanager.etcd.answers import Member
 from etcdmanager.leader import actions as a
 from etcdmanager.leader.decide import Decision, decide
-from etcdmanager.leader.view import Absent, Backup, BackupPolicy, ClusterView, Holding, Peer, Queued, Trouble
+from etcdmanager.leader.view import Absent, Backup, BackupPolicy, ClusterView, Holding, Peer, Probe, Queued, Trouble
 from etcdmanager.peering.messages import LiveStatus
 from etcdmanager.quorum import quorum
 from etcdmanager.spec import ClusterSpec, EtcdNode
@@ -44,6 +44,10 @@ class Disk:
     prepared: str = ""
     #: Rounds until its etcd serves again after a start.
     starting: int = 0
+    #: The leader does not reach its manager; its etcd goes on.
+    cut_off: bool = False
+    #: A manager of the same name with a blank disk answers in its manager's place.
+    shadowed: bool = False
 
     def holds(self) -> Holding:
         if self.damaged:
@@ -117,11 +121,11 @@ class World:
             cluster_name="etcd",
             now=self.now,
             epoch=self.epoch,
-            peers=tuple(self._peer(d, serves=d.id in serving) for _, d in sorted(self.disks.items()) if d.up),
+            peers=tuple(self._peer(d, serves=d.id in serving) for _, d in sorted(self.disks.items()) if d.up and not d.cut_off),
             absent=tuple(
                 Absent(id=d.id, since=self.absent_since.get(d.id, self.now), reason="refused")
                 for _, d in sorted(self.disks.items())
-                if not d.up
+                if not d.up or d.cut_off
             ),
             members=members,
             spec=self.spec,
@@ -136,9 +140,18 @@ class World:
             last_backup=self.last_backup,
             last_cleanup=self.last_cleanup,
             unhealthy_since=tuple(sorted(self.unhealthy.items())),
+            probes=self._probes(),
         )
 
+    def _probes(self) -> tuple[Probe, ...]:
+        """Return what the members themselves answer that were not seen serving for a while."""
+        silent = {i for i, since in self.unhealthy.items() if self.now - since >= timedelta(seconds=20)}
+        alive = {d.member_id: f"https://{d.id}:4001" for d in self.disks.values() if d.up and d.token and not d.starting}
+        return tuple(Probe(member_id=i, answers_at=alive.get(i, "")) for i in sorted(silent))
+
     def _peer(self, disk: Disk, *, serves: bool) -> Peer:
+        if disk.shadowed:
+            return self._peer(Disk(id=disk.id), serves=False)
         status = None
         if disk.token and not disk.starting:
             leader = self.serving(disk.token)[0].member_id if serves else 0
@@ -201,7 +214,7 @@ class World:
         for disk in self.disks.values():
             disk.starting = max(0, disk.starting - 1) if disk.up else disk.starting
         for token, listed in self.clusters.items():
-            serving = {d.id for d in self.serving(token)}
+            serving = {d.id for d in self.serving(token) if not d.cut_off and not d.shadowed}
             for name, (member_id, _) in listed.items():
                 if name in serving:
                     self.unhealthy.pop(member_id, None)
@@ -329,7 +342,7 @@ class World:
 
     def _disk(self, peer: str, action: a.Action) -> Disk:
         disk = self.disks[peer]
-        if not disk.up:
+        if not disk.up or disk.cut_off:
             raise ConnectionError(f"{peer} does not answer")
         refusal = self.refuse(peer, action)
         if refusal is not None:

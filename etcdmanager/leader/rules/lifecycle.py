@@ -30,6 +30,22 @@ def refuse_damaged_peer(view: NoCluster) -> Answer:
     )
 
 
+def refuse_twins(view: NoCluster) -> Answer:
+    """Wait while two managers say they are one peer: nothing tells which of them would get what is said to the other."""
+    return wait_for_one_of_twins(view.seen)
+
+
+def wait_for_one_of_twins(seen: ClusterView) -> Wait | None:
+    """Return the wait for an operator to stop one of two managers of one id, None where every id is one manager's."""
+    if not seen.twins:
+        return None
+    return Wait(
+        code="twins",
+        reason="; ".join(f"two managers are {t.id}: at {' and '.join(t.endpoints)}" for t in seen.twins),
+        hint="stop the one that has the wrong disk",
+    )
+
+
 def refuse_over_data(view: NoCluster) -> Answer:
     """Wait while any peer holds data, trash or another incarnation than the one being formed."""
     formation = view.seen.formation if formation_is_open(view.seen) else None

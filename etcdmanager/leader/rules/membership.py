@@ -41,6 +41,23 @@ def report_strangers(view: Running) -> Answer:
     )
 
 
+def report_twins(view: Running) -> Answer:
+    """Tell of members that live elsewhere than where a manager of their name answers, and of managers that share a name."""
+    found = [f"two managers are {t.id}: at {' and '.join(t.endpoints)}" for t in view.seen.twins]
+    found += [
+        f"the manager that says it is {m.name} does not run etcd member {m.id:x}, which answers at {probe.answers_at}"
+        for m in view.seen.members or ()
+        if (probe := view.seen.probe(m.id)) is not None and probe.answers_at and _is_displaced(view, m)
+    ]
+    if not found:
+        return None
+    return Remark(
+        code="twins",
+        reason="; ".join(found),
+        hint="stop the manager that has the wrong disk; whoever has the data is the member, and nothing of it is changed meanwhile",
+    )
+
+
 def report_damaged(view: Running) -> Answer:
     """Tell of peers that cannot read their own state."""
     damaged = [p for p in view.seen.peers if p.holds is Holding.DAMAGED]
@@ -134,7 +151,7 @@ def remove_stuck_learner(view: Running) -> Answer:
     since = dict(view.seen.unhealthy_since)
     for member in _learners(view):
         gone = member.id in since and view.seen.now - since[member.id] >= REPLACE_AFTER and _peer_of(view, member) is None
-        if gone and _free_peers(view):
+        if gone and _is_silent(view, member) and _free_peers(view):
             return RemoveMember(member_id=member.id, name=member.name, why="nobody answers for this learner, and another peer is free")
     return None
 
@@ -211,7 +228,12 @@ def _free_peers(view: Running) -> tuple[Peer, ...]:
     names = {m.name for m in members}
     urls = {url for m in members if not m.name for url in m.peer_urls}
     return tuple(
-        p for p in view.seen.peers if p.holds in _WITHOUT_CLUSTER and p.node.name not in names and not set(p.node.peer_urls) & urls
+        p
+        for p in view.seen.peers
+        if p.holds in _WITHOUT_CLUSTER
+        and p.node.name not in names
+        and not set(p.node.peer_urls) & urls
+        and not view.seen.has_twin(p.id)
     )
 
 
@@ -233,7 +255,19 @@ def _is_lost(view: Running, member: Member) -> bool:
     if peer is None or peer.holds is not Holding.EMPTY or not member.name:
         return False
     since = dict(view.seen.unhealthy_since).get(member.id)
-    return since is not None and view.seen.now - since >= REPLACE_AFTER
+    return since is not None and view.seen.now - since >= REPLACE_AFTER and _is_silent(view, member) and not view.seen.has_twin(peer.id)
+
+
+def _is_silent(view: Running, member: Member) -> bool:
+    """Return whether the member was asked itself and nothing of it answers; its manager's word alone takes nobody off the list."""
+    probe = view.seen.probe(member.id)
+    return probe is not None and not probe.answers_at
+
+
+def _is_displaced(view: Running, member: Member) -> bool:
+    """Return whether the manager that answers under the member's name is not the one that runs it."""
+    peer = _peer_of(view, member)
+    return peer is not None and (peer.holds is not Holding.CLUSTER or (peer.etcd is not None and peer.etcd.member_id != member.id))
 
 
 def _order_of_removal(view: Running, member: Member) -> tuple[bool, bool, bool, str]:

@@ -36,7 +36,7 @@ from etcdmanager.leader.actions import (
     VerifyRestored,
     Wait,
 )
-from etcdmanager.leader.rules.lifecycle import peers_without_version
+from etcdmanager.leader.rules.lifecycle import peers_without_version, wait_for_one_of_twins
 from etcdmanager.leader.rules.maintenance import backup_sources
 from etcdmanager.leader.rules.preparation import stray_preparation
 from etcdmanager.leader.rules.quarantine import next_to_lift
@@ -112,6 +112,11 @@ def reject_partial_restore(view: Restoring) -> Answer:
             hint="restore with the present member count, then shrink",
         )
     return None
+
+
+def claim_nothing_with_twins(view: Restoring) -> Answer:
+    """Begin no restore while two managers say they are one peer; one that was begun goes on."""
+    return wait_for_one_of_twins(view.seen) if view.claim is None else None
 
 
 def wait_for_restore_peers(view: Restoring) -> Answer:

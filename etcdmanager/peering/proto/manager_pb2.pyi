@@ -213,16 +213,18 @@ class JoinClusterResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ReconfigureRequest(_message.Message):
-    __slots__ = ("header", "set_etcd_version", "quarantined", "enable_tls")
+    __slots__ = ("header", "set_etcd_version", "quarantined", "enable_tls", "adopt_peer_urls")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     SET_ETCD_VERSION_FIELD_NUMBER: _ClassVar[int]
     QUARANTINED_FIELD_NUMBER: _ClassVar[int]
     ENABLE_TLS_FIELD_NUMBER: _ClassVar[int]
+    ADOPT_PEER_URLS_FIELD_NUMBER: _ClassVar[int]
     header: CommonRequestHeader
     set_etcd_version: str
     quarantined: bool
     enable_tls: bool
-    def __init__(self, header: _Optional[_Union[CommonRequestHeader, _Mapping]] = ..., set_etcd_version: _Optional[str] = ..., quarantined: _Optional[bool] = ..., enable_tls: _Optional[bool] = ...) -> None: ...
+    adopt_peer_urls: bool
+    def __init__(self, header: _Optional[_Union[CommonRequestHeader, _Mapping]] = ..., set_etcd_version: _Optional[str] = ..., quarantined: _Optional[bool] = ..., enable_tls: _Optional[bool] = ..., adopt_peer_urls: _Optional[bool] = ...) -> None: ...
 
 class ReconfigureResponse(_message.Message):
     __slots__ = ()

@@ -92,7 +92,7 @@ class Process(_message.Message):
     def __init__(self, running: _Optional[bool] = ..., pid: _Optional[int] = ..., started_unix_ms: _Optional[int] = ..., version: _Optional[str] = ..., cluster_token: _Optional[str] = ..., quarantined: _Optional[bool] = ..., failures: _Optional[int] = ..., next_start_unix_ms: _Optional[int] = ..., last_exit: _Optional[str] = ..., last_log_lines: _Optional[_Iterable[str]] = ..., adopted: _Optional[bool] = ...) -> None: ...
 
 class LiveStatus(_message.Message):
-    __slots__ = ("member_id", "cluster_id", "leader_id", "raft_index", "raft_applied_index", "raft_term", "revision", "db_size_bytes", "db_in_use_bytes", "version", "is_learner", "errors")
+    __slots__ = ("member_id", "cluster_id", "leader_id", "raft_index", "raft_applied_index", "raft_term", "revision", "db_size_bytes", "db_in_use_bytes", "version", "is_learner", "errors", "storage_version", "downgrade_target", "quota_bytes")
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     LEADER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +105,9 @@ class LiveStatus(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     IS_LEARNER_FIELD_NUMBER: _ClassVar[int]
     ERRORS_FIELD_NUMBER: _ClassVar[int]
+    STORAGE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    DOWNGRADE_TARGET_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_BYTES_FIELD_NUMBER: _ClassVar[int]
     member_id: int
     cluster_id: int
     leader_id: int
@@ -117,7 +120,10 @@ class LiveStatus(_message.Message):
     version: str
     is_learner: bool
     errors: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, member_id: _Optional[int] = ..., cluster_id: _Optional[int] = ..., leader_id: _Optional[int] = ..., raft_index: _Optional[int] = ..., raft_applied_index: _Optional[int] = ..., raft_term: _Optional[int] = ..., revision: _Optional[int] = ..., db_size_bytes: _Optional[int] = ..., db_in_use_bytes: _Optional[int] = ..., version: _Optional[str] = ..., is_learner: _Optional[bool] = ..., errors: _Optional[_Iterable[str]] = ...) -> None: ...
+    storage_version: str
+    downgrade_target: str
+    quota_bytes: int
+    def __init__(self, member_id: _Optional[int] = ..., cluster_id: _Optional[int] = ..., leader_id: _Optional[int] = ..., raft_index: _Optional[int] = ..., raft_applied_index: _Optional[int] = ..., raft_term: _Optional[int] = ..., revision: _Optional[int] = ..., db_size_bytes: _Optional[int] = ..., db_in_use_bytes: _Optional[int] = ..., version: _Optional[str] = ..., is_learner: _Optional[bool] = ..., errors: _Optional[_Iterable[str]] = ..., storage_version: _Optional[str] = ..., downgrade_target: _Optional[str] = ..., quota_bytes: _Optional[int] = ...) -> None: ...
 
 class Binaries(_message.Message):
     __slots__ = ("version", "directory", "has_etcdctl", "has_etcdutl")

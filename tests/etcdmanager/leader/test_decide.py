@@ -70,6 +70,24 @@ def test_removal_never_costs_quorum(view: ClusterView) -> None:
 
 @many
 @given(views())
+def test_a_member_that_answers_itself_is_removed_only_where_the_spec_asks_for_fewer(view: ClusterView) -> None:
+    action = decide(view).action
+    if isinstance(action, a.RemoveMember) and view.spec is not None and view.spec.member_count >= len(view.members or ()):
+        probe = view.probe(action.member_id)
+        assert probe is not None
+        assert not probe.answers_at
+
+
+@many
+@given(views())
+def test_nothing_is_formed_or_claimed_while_two_managers_are_one_peer(view: ClusterView) -> None:
+    action = decide(view).action
+    if view.twins:
+        assert not isinstance(action, a.DecideFormation | a.StartMembers | a.ClaimRestore)
+
+
+@many
+@given(views())
 def test_nothing_of_the_old_cluster_is_touched_before_all_members_are_prepared(view: ClusterView) -> None:
     action = decide(view).action
     if isinstance(action, a.Fence | a.PassPointOfNoReturn):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn
@@ -15,6 +16,7 @@ from agents.versions import Version
 from etcdmanager.backups.retention import Retention
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.control.store import ControlStore
+from etcdmanager.etcd.answers import Member
 from etcdmanager.leader.group import Surroundings
 from etcdmanager.leader.memory import Memory
 from etcdmanager.leader.observe import Observer, peer_from_description, peer_from_info
@@ -57,6 +59,15 @@ class Nobody:
 
     def silence(self, peer_id: str) -> str:
         raise KeyError(peer_id)
+
+    def addresses(self, peer_id: str) -> tuple[str, ...]:
+        raise KeyError(peer_id)
+
+    def twins(self, peer_id: str) -> tuple[str, ...]:
+        raise KeyError(peer_id)
+
+    async def answers_at(self, member: Member, node: EtcdNode | None, addresses: Sequence[str], *, deadline: timedelta) -> str:
+        raise KeyError(member.id, node, addresses, deadline)
 
     def connection(self, peer_id: str) -> None:
         raise KeyError(peer_id)

@@ -10,7 +10,7 @@ import pytest
 from etcdmanager.control.commands import BackupRequest
 from etcdmanager.leader import actions as a
 from etcdmanager.leader.decide import decide
-from etcdmanager.leader.view import Absent, Peer
+from etcdmanager.leader.view import Absent, Peer, Twins
 from tests.simulator.world import Disk, World, fresh_world, queue_restore, running_world
 
 
@@ -353,6 +353,25 @@ def test_a_member_whose_disk_comes_back_blank_is_replaced_through_a_learner() ->
     assert len(world.serving("token-1")) == 3
     assert all(not learner for _, learner in world.clusters["token-1"].values())
     assert world.history.count("remove_lost_member") >= 1
+
+
+def test_a_blank_twin_never_costs_the_living_member_its_place() -> None:
+    world = running_world()
+    world.disks["etcd-b"].shadowed = True
+    for _ in range(120):
+        decision = world.round()
+    assert sorted(world.clusters["token-1"]) == ["etcd-a", "etcd-b", "etcd-c"]
+    assert "remove_lost_member" not in world.history
+    twins = next(r for r in decision.remarks if r.code == "twins")
+    assert "https://etcd-b:4001" in twins.reason
+
+
+def test_managers_that_share_an_id_keep_a_new_cluster_from_being_formed() -> None:
+    view = replace(fresh_world().view(), twins=(Twins(id="etcd-b", endpoints=("10.0.0.2:3996", "10.0.0.9:3996")),))
+    action = decide(view).action
+    assert isinstance(action, a.Wait)
+    assert action.code == "twins"
+    assert "10.0.0.2:3996 and 10.0.0.9:3996" in action.reason
 
 
 def test_a_learner_whose_machine_is_gone_makes_room_for_another() -> None:

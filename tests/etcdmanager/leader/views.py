@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agents.versions import Version
 from etcdmanager.control.commands import BackupRequest, Claim, Formation, RestoreCommand
 from etcdmanager.etcd.answers import Member
-from etcdmanager.leader.view import Absent, Backup, BackupPolicy, ClusterView, Holding, Peer, Queued, Trouble
+from etcdmanager.leader.view import Absent, Backup, BackupPolicy, ClusterView, Holding, Peer, Probe, Queued, Trouble, Twins
 from etcdmanager.peering.messages import LiveStatus
 from etcdmanager.spec import ClusterSpec, EtcdNode
 from tests.simulator.world import START
@@ -138,6 +138,8 @@ def views(draw: st.DrawFn) -> ClusterView:
         policy=BackupPolicy(interval=timedelta(minutes=15)),
         troubles=tuple(draw(st.lists(troubles, max_size=2, unique_by=lambda t: t.rule))),
         unhealthy_since=tuple((m.id, draw(times)) for m in members if draw(st.booleans())),
+        probes=tuple(Probe(member_id=m.id, answers_at=draw(st.sampled_from(("", "https://x")))) for m in members if draw(st.booleans())),
+        twins=draw(st.sampled_from(((), (), (Twins(id=IDS[1], endpoints=("x:1", "y:1")),)))),
     )
 
 
@@ -148,5 +150,6 @@ def shuffled(view: ClusterView) -> ClusterView:
         peers=view.peers[::-1],
         absent=view.absent[::-1],
         members=None if view.members is None else view.members[::-1],
+        probes=view.probes[::-1],
         unhealthy_since=view.unhealthy_since[::-1],
     )
