@@ -64,6 +64,10 @@ class MemberStatus:
     #: 0 where etcd does not say (before 3.6).
     db_quota_bytes: int
     is_learner: bool
+    #: The version whose format the database has; "" before 3.6.
+    storage_version: str
+    #: What the cluster is being taken down to; "" where it is not, or before 3.6.
+    downgrade_target: str
     #: etcd's own list of complaints, such as "etcdserver: no leader" and raised alarms.
     errors: tuple[str, ...]
 

@@ -150,6 +150,8 @@ class EtcdClient:
             db_in_use_bytes=answer.dbSizeInUse,
             db_quota_bytes=answer.dbSizeQuota,
             is_learner=answer.isLearner,
+            storage_version=answer.storageVersion,
+            downgrade_target=answer.downgradeInfo.targetVersion if answer.downgradeInfo.enabled else "",
             errors=tuple(answer.errors),
         )
 
@@ -246,6 +248,28 @@ class EtcdClient:
         """Hand raft leadership to `target_id`. ConflictError `etcd-not-leader` where this member does not have it."""
         request = rpc_pb2.MoveLeaderRequest(targetID=target_id)
         await self._call("Maintenance/MoveLeader", request, rpc_pb2.MoveLeaderResponse, f"move the leader to {target_id:x}", deadline)
+
+    # --- the cluster's version -------------------------------------------------------------------------------------
+
+    async def can_downgrade(self, target: str, *, deadline: timedelta = CALL) -> str:
+        """Return the version of the cluster if it is the one above `target`, "3.6.0" for "3.5"; it changes nothing.
+
+        SpecError `etcd-downgrade-target` where it is another one: that is also how 3.5 and later tell the cluster's version at all. An etcd
+        before 3.5 does not know the question (SpecError `etcd-unimplemented`).
+        """
+        return await self._downgrade(rpc_pb2.DowngradeRequest.VALIDATE, target, f"ask for a downgrade to {target}", deadline)
+
+    async def enable_downgrade(self, target: str, *, deadline: timedelta = CALL) -> None:
+        """Let members of version `target` join. Never ask it of a cluster of version 3.5: it hangs, and cannot be taken back."""
+        await self._downgrade(rpc_pb2.DowngradeRequest.ENABLE, target, f"enable the downgrade to {target}", deadline)
+
+    async def cancel_downgrade(self, *, deadline: timedelta = CALL) -> None:
+        """Take an enabled downgrade back; ConflictError where there is none."""
+        await self._downgrade(rpc_pb2.DowngradeRequest.CANCEL, "", "cancel the downgrade", deadline)
+
+    async def _downgrade(self, action: rpc_pb2.DowngradeRequest.DowngradeAction, target: str, doing: str, deadline: timedelta) -> str:
+        request = rpc_pb2.DowngradeRequest(action=action, version=target)
+        return (await self._call("Maintenance/Downgrade", request, rpc_pb2.DowngradeResponse, doing, deadline)).version
 
     # --- alarms ----------------------------------------------------------------------------------------------------
 

@@ -126,7 +126,7 @@ def _for_gates(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 def _for_experimental(inherited: Mapping[str, str]) -> dict[str, str]:
-    kept = {}
+    kept: dict[str, str] = {}
     for name, value in inherited.items():
         if name == _FEATURE_GATES:
             said = dict(part.partition("=")[::2] for part in value.split(",") if "=" in part)

@@ -108,6 +108,12 @@ def settings_digest(settings: EtcdSettings) -> str:
     return hashlib.sha256(dump_json(facts).encode()).hexdigest()[:16]
 
 
+def quota_bytes(inherited: Mapping[str, str]) -> int:
+    """Return at which size etcd refuses writes, as the operator's variables have it; 0 where theirs is no positive number."""
+    text = inherited.get("ETCD_QUOTA_BACKEND_BYTES", "") or str(DEFAULT_QUOTA_BYTES)
+    return int(text) if text.isdecimal() else 0
+
+
 def initial_cluster(nodes: Iterable[EtcdNode]) -> str:
     """Return etcd's `name=url,name=url`, every URL with its name (the Go program leaves bare extra URLs)."""
     return ",".join(f"{node.name}={url}" for node in nodes for url in node.peer_urls)

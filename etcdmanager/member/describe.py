@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib.metadata
+from dataclasses import replace
 
 from etcdmanager.member.binaries import EtcdBinaries
+from etcdmanager.member.command_line import quota_bytes
 from etcdmanager.member.leadership import Leadership
 from etcdmanager.member.local_etcd import EtcdAddress, LocalEtcd, local_address
 from etcdmanager.member.loop import Member
@@ -75,7 +77,10 @@ class Describer:
     async def live_status(self) -> LiveStatus | None:
         """Return our etcd's status, None while none runs or answers."""
         address = await self.address()
-        return await self._etcd.status(address) if address is not None else None
+        status = await self._etcd.status(address) if address is not None else None
+        if status is None or status.quota_bytes:
+            return status
+        return replace(status, quota_bytes=quota_bytes(self._member.setup.config.etcd_environment))
 
     async def address(self) -> EtcdAddress | None:
         """Return where our running etcd listens for clients, None while none runs."""

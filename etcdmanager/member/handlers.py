@@ -94,13 +94,13 @@ class MemberHandlers:
         await self._member.converge(deadline=_CONVERGENCE)
 
     async def reconfigure(self, request: m.ReconfigureRequest, header: m.Header, *, caller: str | None) -> None:
-        """Change quarantine, version or TLS; etcd is restarted only if that changes something."""
+        """Change quarantine, version, TLS or peer URLs; etcd is restarted only if that changes something."""
         self._leadership.authorise(header, caller=caller)
         if request.set_etcd_version:
             await asyncio.to_thread(self._member.binaries.find, request.set_etcd_version)
         async with self._member.desire:
             state = await self._cluster_state()
-            changed = reconfigured(state, request, name=self._setup.peer_id)
+            changed = reconfigured(state, request, own=self._setup.node)
             if changed != state:
                 await self._member.store(changed)
         await self._member.converge(deadline=_CONVERGENCE)
@@ -190,14 +190,16 @@ def joined_state(request: m.JoinRequest) -> m.EtcdState:
     )
 
 
-def reconfigured(state: m.EtcdState, request: m.ReconfigureRequest, *, name: str) -> m.EtcdState:
-    """Return the state that a Reconfigure asks for; RefusedError where we are not among its nodes. Pure."""
-    if state.cluster is None or state.cluster.node(name) is None:
-        raise RefusedError("self node was not included in cluster", code="EM-M4-not-a-member")
+def reconfigured(state: m.EtcdState, request: m.ReconfigureRequest, *, own: EtcdNode) -> m.EtcdState:
+    """Return the state that a Reconfigure asks for, `own` being our configuration; RefusedError where we are not among its nodes. Pure."""
     cluster = state.cluster
+    if cluster is None or cluster.node(own.name) is None:
+        raise RefusedError("self node was not included in cluster", code="EM-M4-not-a-member")
     if request.enable_tls:
-        nodes = tuple(_with_tls(node) if node.name == name else node for node in cluster.nodes)
+        nodes = tuple(_with_tls(node) if node.name == own.name else node for node in cluster.nodes)
         cluster = replace(cluster, nodes=nodes)
+    if request.adopt_peer_urls:
+        cluster = replace(cluster, nodes=tuple(_adopting(node, own) if node.name == own.name else node for node in cluster.nodes))
     return replace(state, cluster=cluster, quarantined=request.quarantined, etcd_version=request.set_etcd_version or state.etcd_version)
 
 
@@ -206,6 +208,11 @@ def hosts_lines(members: Sequence[m.MemberMapEntry]) -> tuple[str, ...]:
     return host_lines(
         {entry.dns: [address.rpartition(":")[0].strip("[]") for address in entry.addresses] for entry in members if entry.dns}
     )
+
+
+def _adopting(recorded: EtcdNode, own: EtcdNode) -> EtcdNode:
+    tls = all(url.startswith("https://") for url in own.peer_urls)
+    return replace(recorded, peer_urls=own.peer_urls, tls_enabled=tls)
 
 
 def _with_tls(node: EtcdNode) -> EtcdNode:

@@ -67,6 +67,9 @@ class LocalEtcd:
             version=status.version,
             is_learner=status.is_learner,
             errors=status.errors,
+            storage_version=status.storage_version,
+            downgrade_target=status.downgrade_target,
+            quota_bytes=status.db_quota_bytes,
         )
 
     @asynccontextmanager
