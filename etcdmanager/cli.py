@@ -40,6 +40,9 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="get", module="get", help="a key's value as a backup has it"),
     Verb(name="diff", module="diff", help="which keys came, went and changed between two backups"),
     Verb(name="extract", module="extract", help="values of a backup as files"),
+    Verb(name="check", module="check", help="is there a verified backup that is young enough? for monitoring"),
+    Verb(name="copy-backups", module="copy_backups", help="bring backups to a second store"),
+    Verb(name="prune", module="prune", help="delete backups that retention no longer asks for; shows a plan first"),
     Verb(name="keep", module="keep", help="pin a backup against retention"),
     Verb(name="unkeep", module="keep", help="let retention decide again", function="run_unkeep"),
 )

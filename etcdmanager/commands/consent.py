@@ -3,6 +3,8 @@
     --plan, or no terminal     the plan, and nothing is changed
     a terminal                 the plan, then the question for the name
     --yes --cluster NAME       no question; the name must be right all the same
+
+Source of the rule: design of the command line, "every destructive verb".
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ def consent_options(parser: argparse.ArgumentParser, *, subject: str) -> None:
 def consent(arguments: argparse.Namespace, cluster: str) -> Consent:
     """Return what the command line allows for `cluster`; RefusedError for --yes without its name."""
     if arguments.yes and arguments.cluster != cluster:
-        raise RefusedError(f"--yes needs --cluster {cluster}, found {arguments.cluster or 'none'}; nothing was changed", code="cluster-name")
+        found = arguments.cluster or "none"
+        raise RefusedError(f"--yes needs --cluster {cluster}, found {found}; nothing was changed", code="cluster-name")
     if arguments.plan:
         return Consent.PLAN
     if arguments.yes:

@@ -390,3 +390,42 @@ def test_ctl_refuses_a_name_that_does_not_exist(tmp_path: Path, sample: SampleBa
     assert ask_ctl(tmp_path, "restore-backup") == 1
     assert ask_ctl(tmp_path, "restore-backup", "../x") == 1
     assert control.observe().commands == ()
+
+
+def test_pruning_shows_its_plan_and_deletes_only_with_the_typed_name(run: Run, sample: SampleBackups, tmp_path: Path) -> None:
+    before = contents(tmp_path)
+    assert run("prune", "--daily", "7d")[0:2] == (
+        ExitCode.OK,
+        f"- {sample.bare}\n1 backups would be deleted. Nothing has been changed.\n",
+    )
+    assert run("prune", "--daily", "7d", "--yes", "--cluster", "prod")[0] == ExitCode.REFUSED
+    assert contents(tmp_path) == before
+
+    code, out, _ = run("prune", "--daily", "7d", "--yes", "--cluster", CLUSTER)
+
+    assert (code, out) == (ExitCode.OK, f"- {sample.bare}\n1 backups deleted.\n")
+    assert not (tmp_path / STORE / sample.bare / "etcd.backup.gz").exists()
+
+
+@pytest.mark.usefixtures("sample", "control")
+def test_check_speaks_as_monitoring_plugins_do(run: Run) -> None:
+    code, out, _ = run("check", "--nagios", "--max-age", "30m")
+    assert code == 2
+    assert out.startswith("ETCD BACKUP CRITICAL - prod.example.com main: 2026-01-03T00:00:00Z-000003 is verified and")
+    assert ";;1800;0 backups=3" in out
+
+    assert run("check", "--nagios", "--max-age", "10y")[0] == 3
+    code, out, _ = run("check", "--max-age", "9999d")
+    assert (code, "no manager leads" in out) == (ExitCode.FINDING, True)
+
+
+def test_backups_are_copied_to_a_second_store(run: Run, sample: SampleBackups, tmp_path: Path) -> None:
+    sample.damage(sample.oldest)
+
+    code, out, _ = run("copy-backups", "--to", str(tmp_path / "second"))
+
+    assert code == ExitCode.VERIFICATION
+    assert [line.split()[-1] for line in out.splitlines()[1:3]] == ["copied", "copied"]
+    assert "cut off" in out
+    assert [backup.text for backup in BackupStore(LocalStore(tmp_path / "second")).list()] == [sample.bare, sample.newest]
+    assert run("copy-backups", "--latest", "--to", str(tmp_path / "second"))[0] == ExitCode.OK

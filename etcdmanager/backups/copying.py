@@ -1,0 +1,102 @@
+"""Copying a backup to another store, proven on its way: the same bytes, and the metadata last, as a capture writes them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from agents.errors import NotFoundError, VerificationError
+from etcdmanager.backups.compression import inflate
+from etcdmanager.backups.manifest import MANIFEST
+from etcdmanager.backups.meta import META, SNAPSHOT
+from etcdmanager.backups.name import checked
+from etcdmanager.backups.store import BackupStore, Listed
+from etcdmanager.etcd.snapshot import SnapshotCheck
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """A backup that is in the other store now."""
+
+    name: str
+    size_bytes: int
+    #: False where it was there already.
+    was_copied: bool
+
+
+def missing_in(listed: tuple[Listed, ...], other: tuple[Listed, ...]) -> tuple[Listed, ...]:
+    """Return which of `listed` the other store does not have whole, oldest first; pure."""
+    there = {backup.text: backup.size_bytes for backup in other}
+    return tuple(backup for backup in listed if backup.size_bytes and there.get(backup.text) != backup.size_bytes)
+
+
+def copy_backup(source: BackupStore, target: BackupStore, name: str) -> Copied:
+    """Copy one backup; nothing is written again where the target has it whole.
+
+    VerificationError where the source is damaged: then the target has nothing of that name. A copy that was cut off is no backup, because
+    its metadata is missing; copying again replaces it. A pin is not copied: the other store has its own retention.
+    """
+    key = f"{checked(name)}/{META}"
+    meta = source.store.read(key)
+    size = _size(source, name)
+    if target.store.exists(key) and _size(target, name) == size:
+        return Copied(name=name, size_bytes=size, was_copied=False)
+    # Whatever half of it is there is not listed from now on, until the metadata is there again.
+    target.store.delete(key)
+    passing = _Proven(source, name)
+    try:
+        target.write_snapshot(name, passing)
+        passing.finish()
+    except VerificationError:
+        target.discard(name)
+        raise
+    with suppress(NotFoundError):  # the Go program writes none
+        target.store.write(f"{name}/{MANIFEST}", source.store.read(f"{name}/{MANIFEST}"))
+    target.store.write(key, meta)
+    return Copied(name=name, size_bytes=passing.size_bytes, was_copied=True)
+
+
+def _size(backups: BackupStore, name: str) -> int:
+    for entry in backups.store.list(name):
+        if entry.key == f"{name}/{SNAPSHOT}":
+            return entry.size_bytes
+    return 0
+
+
+class _Proven:
+    """A compressed snapshot on its way, and whether it is whole."""
+
+    def __init__(self, source: BackupStore, name: str) -> None:
+        self._source = source
+        self._name = name
+        self._digest = hashlib.sha256()
+        self._check = SnapshotCheck()
+        self.size_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        passed: list[bytes] = []
+
+        def pieces() -> Iterator[bytes]:
+            for piece in self._source.stream(self._name):
+                self._digest.update(piece)
+                self.size_bytes += len(piece)
+                passed.append(piece)
+                yield piece
+
+        for plain in inflate(pieces()):
+            self._check.feed(plain)
+            yield from passed
+            passed.clear()
+        yield from passed
+
+    def finish(self) -> None:
+        """Raise VerificationError unless all of it passed and is what was taken."""
+        self._check.finish()
+        manifest = self._source.manifest(self._name)
+        if manifest is not None and manifest.gz_sha256 not in {"", self._digest.hexdigest()}:
+            raise VerificationError(
+                f"backup {self._name}: its SHA-256 is {self._digest.hexdigest()}, its manifest says {manifest.gz_sha256}",
+                code="backup-differs",
+            )
