@@ -64,7 +64,7 @@ def verdict(backups: Sequence[Seen], *, told_at: datetime | None, now: datetime,
     if len(past) < len(backups):
         worries.append(f"{len(backups) - len(past)} are dated into the future")
     newest = max(past, key=lambda backup: backup.taken_at)
-    if not newest.verified:
+    if newest.taken_at > good.taken_at:
         worries.append(f"the newest, {newest.name}, is not verified")
     if told_at is None or now - told_at > stale_after:
         worries.append("no manager leads" if told_at is None else f"the leading manager was last heard of {format_age(now - told_at)} ago")
