@@ -98,13 +98,15 @@ def converge(
     *,
     on_event: Callable[[str, Outcome | None], None] | None = None,
     is_stopping: Callable[[], bool] | None = None,
+    before_change: Callable[[Step, Difference, RunContext], None] | None = None,
 ) -> Result:
     """Make everything so and say what became of each step.
 
     Errors do not end the run: a failed step costs only those that depend on it. `on_event` is called with a step's id when
-    it starts (None) and when it ended. When `is_stopping` says so, no further step starts; the rest is skipped.
+    it starts (None) and when it ended. When `is_stopping` says so, no further step starts; the rest is skipped. `before_change`
+    is called, in a worker thread, before a step is applied; its error is the step's, which then is not applied.
     """
-    run = _Run(graph, host, context, on_event, is_stopping)
+    run = _Run(graph, host, context, on_event, is_stopping, before_change)
     outcomes = run.execute()
     return Result(outcomes=tuple(outcomes[step.id] for step in graph.steps), duration=run.elapsed())
 
@@ -132,12 +134,14 @@ class _Run:
         context: RunContext,
         on_event: Callable[[str, Outcome | None], None] | None,
         is_stopping: Callable[[], bool] | None,
+        before_change: Callable[[Step, Difference, RunContext], None] | None,
     ) -> None:
         self._graph = graph
         self._host = host
         self._context = context
         self._on_event = on_event
         self._is_stopping = is_stopping
+        self._before_change = before_change
         self._begin = time.monotonic()
         self._waiting = {step.id: step for step in graph.steps}
         self._running: dict[Future[Outcome], Step] = {}
@@ -151,7 +155,7 @@ class _Run:
             while self._waiting or self._running:
                 for step in list(self._ready()):
                     self._tell(step.id, None)
-                    self._running[pool.submit(_applied, step, self._host, self._context, self._begin)] = step
+                    self._running[pool.submit(self._apply, step)] = step
                 if not self._running:
                     continue
                 done, _ = wait(self._running, return_when=FIRST_COMPLETED)
@@ -183,6 +187,9 @@ class _Run:
                 return f"{dependency.on} {outcome.status.value} ({dependency.rule})"
         return ""
 
+    def _apply(self, step: Step) -> Outcome:
+        return _applied(step, self._host, self._context, self._begin, self._before_change)
+
     def _finish(self, outcome: Outcome) -> None:
         self._outcomes[outcome.id] = outcome
         self._tell(outcome.id, outcome)
@@ -202,13 +209,21 @@ def _observed(step: Step, host: Host, context: RunContext) -> Outcome:
     return Outcome(id=step.id, status=status, difference=difference, duration=timedelta(seconds=time.monotonic() - begin))
 
 
-def _applied(step: Step, host: Host, context: RunContext, run_begin: float) -> Outcome:
+def _applied(
+    step: Step,
+    host: Host,
+    context: RunContext,
+    run_begin: float,
+    before_change: Callable[[Step, Difference, RunContext], None] | None,
+) -> Outcome:
     """Read, apply what differs, and look again; in a worker thread."""
     begin = time.monotonic()
     before = _observed(step, host, context)
     after = before
     if before.difference is not None:
         try:
+            if before_change is not None:
+                before_change(step, before.difference, context)
             # The step is of the type of what its own read returned; the protocol says so, the union of kinds cannot.
             step.apply(host, context, before.difference.actual)  # type: ignore[arg-type]
             after = _judged(step, host, context, before.difference)

@@ -18,6 +18,7 @@ from nodeup.resources.certificate import BootstrapCertificates, Kubeconfig
 from nodeup.resources.cloud import DiscoveryRegistration, Ipv6Prefix
 from nodeup.resources.content import FromAsset, FromResource
 from nodeup.resources.file import Directory, File, Symlink
+from nodeup.resources.former import FormerFile, FormerUnit
 from nodeup.resources.hosts import HostsBlock
 from nodeup.resources.image import ImageArchive, ImageFiles, PulledImage
 from nodeup.resources.kinds import AnyResource
@@ -26,11 +27,14 @@ from nodeup.resources.package import AptSource, Package, PackageSet
 from nodeup.resources.unit import Unit
 from nodeup.resources.user import User
 
-Step = AnyResource | Asset | PackageSet
+Step = AnyResource | Asset | FormerFile | FormerUnit | PackageSet
 
 #: (earlier, later) of units, both as prefixes of their names. systemd has the same order for a boot; here it makes
 #: the first start meaningful: a kubelet without containerd, or etcd-manager without a volume, would only wait.
 UNIT_ORDER = (("containerd.service", "kubelet.service"), ("protokube.service", "etcd-manager@"))
+
+#: kubelet starts what is put there.
+STATIC_PODS = "/etc/kubernetes/manifests/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +77,13 @@ class _All:
         return (step.id for step in self.by_id.values() if isinstance(step, kinds))
 
 
-def build_graph(resources: Sequence[AnyResource], assets: Sequence[Asset] = ()) -> Graph:
-    """Return the steps of a plan, with the assets that it takes bytes from, in order.
+def build_graph(resources: Sequence[AnyResource], assets: Sequence[Asset] = (), former: Sequence[FormerFile | FormerUnit] = ()) -> Graph:
+    """Return the steps of a plan, with the assets that it takes bytes from and what is to be as it formerly was, in order.
 
     All packages become one step. Assets that nothing is taken from are left out: a worker need not fetch kubectl.
     InvariantError for two resources of one name and for a cycle, which it names.
     """
-    steps = _steps(resources, assets)
+    steps = (*former, *_steps(resources, assets))
     everything = _All.of(steps)
     if len(everything.by_id) != len(steps):
         names = [step.id for step in steps]
@@ -190,6 +194,17 @@ def _bootstrap_after_hosts(step: Step, everything: _All) -> Iterator[str]:
         yield from everything.ids(HostsBlock)
 
 
+def _after_what_has_to_go(step: Step, everything: _All) -> Iterator[str]:
+    """Two etcds on one volume, or a unit with yesterday's drop-in: what is not wanted goes before anything takes its place."""
+    match step:
+        case Unit():
+            yield from everything.ids(FormerUnit, FormerFile)
+        case FormerFile():
+            yield from everything.ids(FormerUnit)
+        case File() if step.path.startswith(STATIC_PODS):
+            yield from everything.ids(FormerUnit)
+
+
 #: All rules of order; the name is what a report says when a step was skipped.
 RULES: tuple[tuple[str, Callable[[Step, _All], Iterator[str]]], ...] = (
     ("it makes its bytes", _after_what_makes_its_bytes),
@@ -203,6 +218,7 @@ RULES: tuple[tuple[str, Callable[[Step, _All], Iterator[str]]], ...] = (
     ("kubelet starts after images are loaded", _kubelet_after_loaded_images),
     ("containerd keeps images", _images_after_containerd),
     ("kops-controller is found by /etc/hosts", _bootstrap_after_hosts),
+    ("what is not wanted goes first", _after_what_has_to_go),
 )
 
 

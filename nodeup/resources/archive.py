@@ -36,27 +36,31 @@ class ArchiveMembers:
     def read(self, host: Host, context: RunContext) -> ArchiveMembers | None:
         """Return which members differ; None while the archive is not unpacked in the cache."""
         try:
-            members = self._members(context)
+            return replace(self, differing=tuple(member.path for member in self.differing_members(host, context)))
         except NotFoundError:
             return None
-        return replace(self, differing=tuple(member.path for member in members if not self._is_installed(member, host, context)))
 
     def apply(self, host: Host, context: RunContext, actual: ArchiveMembers | None) -> None:
         """Install the members that differ, each atomically."""
-        for member in self._members(context):
-            if not self._is_installed(member, host, context):
-                host.install(member.file, self._destination(member), mode=self.mode)
+        for member in self.differing_members(host, context):
+            host.install(member.file, self.destination(member), mode=self.mode)
 
-    def _members(self, context: RunContext) -> tuple[ArchiveMember, ...]:
+    def differing_members(self, host: Host, context: RunContext) -> tuple[ArchiveMember, ...]:
+        """Return the members that are not installed as they should be; NotFoundError while the archive is not unpacked."""
+        return tuple(member for member in self.members(context) if not self._is_installed(member, host, context))
+
+    def members(self, context: RunContext) -> tuple[ArchiveMember, ...]:
+        """Return the members that match; NotFoundError while the archive is not unpacked."""
         members = tuple(m for m in context.archive_members(self.key, self.url) if re.search(self.pattern, m.path))
         if not members:
             raise SpecError(f"no file in {self.url} matches {self.pattern!r}; the archive is not what its name says")
         return members
 
-    def _destination(self, member: ArchiveMember) -> str:
+    def destination(self, member: ArchiveMember) -> str:
+        """Return where a member is installed."""
         return f"{self.directory.rstrip('/')}/{member.path.rsplit('/', 1)[-1]}"
 
     def _is_installed(self, member: ArchiveMember, host: Host, context: RunContext) -> bool:
-        path = self._destination(member)
+        path = self.destination(member)
         stat = host.stat(path)
         return stat is not None and stat.kind is FileKind.FILE and stat.mode == self.mode and context.digest(path) == member.sha256

@@ -118,7 +118,7 @@ class ImageFiles:
         """Fetch the image's layers, verified by their digests, install the files, and record what they are."""
         digests = {}
         for path, source in context.image_files(self.image, self.paths, self.architecture, self.mirrors).items():
-            destination = self._destination(path)
+            destination = self.destination(path)
             host.install(source, destination, mode=self.mode)
             digests[path] = context.digest(destination)
         record = {"image": self.image, "files": digests}
@@ -128,11 +128,12 @@ class ImageFiles:
     def _record(self) -> str:
         return f"{STATE_DIRECTORY}/image-files/{self.directory.strip('/').replace('/', '_')}.json"
 
-    def _destination(self, path: str) -> str:
+    def destination(self, path: str) -> str:
+        """Return where a file of the image is installed."""
         return f"{self.directory.rstrip('/')}/{path.rsplit('/', 1)[-1]}"
 
     def _is_installed(self, path: str, digests: object, host: Host, context: RunContext) -> bool:
-        destination = self._destination(path)
+        destination = self.destination(path)
         stat = host.stat(destination)
         if stat is None or stat.mode != self.mode or not isinstance(digests, dict):
             return False

@@ -55,6 +55,11 @@ class Unit:
         return self.name if self.name.rsplit(".", 1)[-1] in _SUFFIXES else f"{self.name}.service"
 
     @property
+    def is_instance(self) -> bool:
+        """Whether it is an instance of a template, and has no file of its own."""
+        return self.definition is None and "@" in self.name and not self.name.split("@", 1)[1].startswith(".")
+
+    @property
     def is_managed(self) -> bool:
         """Whether enabling, starting and stopping are our concern."""
         return self.manage_state is not False
