@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from agents.errors import AgentError, SpecError
-from nodeup.assets.image import ImageReference, parse_reference, take_files
+from nodeup.assets.image import take_files
+from nodeup.assets.registry import ImageReference, parse_reference
 from tests.support.http import Answer, HttpServer, Request, http_server
 
 IMAGE = "registry.example.com/library/etcd:3.5.16-0"
