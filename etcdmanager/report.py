@@ -82,7 +82,7 @@ def leader_report_of(picture: Picture) -> LeaderReport | None:
         reported_at=picture.now,
         leader=picture.lock.holder if picture.lock is not None else "",
         epoch=picture.news.epoch,
-        has_quorum=isinstance(phase, Running) and phase.has_quorum,
+        has_quorum=isinstance(phase, Running) and phase.etcd_has_quorum,
         revision=max((p.etcd.revision for p in serving if p.etcd is not None), default=0),
         etcd_version=min((p.etcd.version for p in serving if p.etcd is not None), default=""),
         healthy=tuple(p.node.name for p in serving),
@@ -126,7 +126,7 @@ def _waiting(picture: Picture) -> tuple[Waiting, ...]:
         found.append(Waiting(reason=f"{hold.code}: {hold.reason}", since=picture.now, hint=hold.hint))
     news = picture.news
     if not picture.leads:
-        return tuple(found)
+        return (*found, *_cut_off(picture))
     since = news.since or picture.now
     if news.error:
         found.append(Waiting(reason=f"{news.error_code}: {news.error}", since=since))
@@ -134,6 +134,15 @@ def _waiting(picture: Picture) -> tuple[Waiting, ...]:
         answers = (*((news.decision.action,) if isinstance(news.decision.action, Wait) else ()), *news.decision.remarks)
         found += [_waiting_for(answer, since) for answer in answers]
     return tuple(found)
+
+
+def _cut_off(picture: Picture) -> tuple[Waiting, ...]:
+    """Return that we reach hardly anybody: then we are the last to take the lock. Nothing where this is not so."""
+    away = [s.id for s in picture.sights if not s.healthy]
+    if not away or 2 * len(away) < len(picture.sights) + 1:
+        return ()
+    reason = f"few-managers-reached: no contact with {', '.join(away)}; others that reach more lead first"
+    return (Waiting(reason=reason, since=picture.now, hint="look at the network and at etcd-manager-ca on each machine"),)
 
 
 def _waiting_for(answer: Wait | Remark, since: datetime) -> Waiting:
@@ -184,7 +193,7 @@ def _cluster(view: ClusterView, picture: Picture) -> dict[str, object]:
         "phase": type(phase).__name__,
         "token": phase.token if isinstance(phase, Running) else "",
         "wanted": {"members": view.spec.member_count, "version": view.spec.etcd_version} if view.spec else None,
-        "hasQuorum": phase.has_quorum if isinstance(phase, Running) else False,
+        "hasQuorum": phase.etcd_has_quorum if isinstance(phase, Running) else False,
         "raftLeader": leader,
         "members": [_row(view, peer) for peer in view.peers] + [_absent_row(a.id, a.reason) for a in view.absent],
         "lastBackup": {"name": newest.name, "takenAt": format_timestamp(newest.taken_at)} if newest else None,

@@ -72,6 +72,7 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     quarantine.lift_quarantine,
     maintenance.backup_on_request,
     maintenance.periodic_backup,
+    membership.wait_while_cut_off,
     membership.promote_learner,
     membership.join_learner,
     membership.remove_lost_member,

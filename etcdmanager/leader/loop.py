@@ -24,7 +24,7 @@ from etcdmanager.leader.hands import Order
 from etcdmanager.leader.memory import Memory
 from etcdmanager.leader.observe import Observer
 from etcdmanager.leader.view import ClusterView
-from etcdmanager.leadership.claim import SAFETY_MARGIN
+from etcdmanager.leadership.claim import RELUCTANCE, SAFETY_MARGIN
 from etcdmanager.leadership.lock import LeaderLock, Lease
 from etcdmanager.peering import messages as m
 from etcdmanager.spec import host_name
@@ -41,6 +41,15 @@ AFTER_ACTION = timedelta(milliseconds=100)
 FOLLOWING = timedelta(milliseconds=500)
 
 NOTIFY_WITHIN = timedelta(seconds=3)
+#: A leader that sees no quorum and no more than half of the managers gives others the chance to do better: after so long at first, then
+#: after twice as long each time, because nobody may be there who can.
+ABSTAIN_AFTER = timedelta(seconds=20)
+ABSTAIN_AT_MOST_EVERY = timedelta(minutes=10)
+#: For so long: whoever reaches most takes the lock at once, others after RELUCTANCE, looking every three seconds.
+ABSTAIN_FOR = RELUCTANCE + timedelta(seconds=5)
+#: What such a leader waits for.
+_HELPLESS = frozenset({"no-quorum", "managers-cut-off"})
+
 #: How often leadership is asserted while nothing is done; before anything is done it always is.
 ASSERT_EVERY = timedelta(seconds=10)
 #: How often the members' addresses are told again although nothing changed: a peer's hosts file may have been replaced.
@@ -122,6 +131,8 @@ class LeaderLoop:
         self._term: _Term | None = None
         self.news = LeaderNews(leading=False)
         self._decided = ""
+        self._helpless_since: datetime | None = None
+        self._abstained = 0
 
     async def run(self) -> None:
         """Lead whenever the lock says so."""
@@ -161,6 +172,12 @@ class LeaderLoop:
         decision = decide(view)
         self._tell(term, view, decision)
         term.memory.forget_moot(decision.rule, view.now)
+        if self._could_others_do_better(view, decision):
+            log.warning("giving the leadership up for a while: %s", describe(decision.action))
+            self._abstained = min(self._abstained + 1, 10)
+            self._helpless_since = None
+            self._lock.abstain(ABSTAIN_FOR)
+            return FOLLOWING
         if isinstance(decision.action, a.Rest):
             return AT_REST
         if isinstance(decision.action, a.Wait):
@@ -174,6 +191,18 @@ class LeaderLoop:
             return WAITING
         term.memory.succeeded(decision.rule)
         return AFTER_ACTION
+
+    def _could_others_do_better(self, view: ClusterView, decision: Decision) -> bool:
+        """Return whether we have been helpless, and cut off from half of the managers, for long enough to let others try."""
+        action = decision.action
+        alone = 2 * len(view.peers) <= len(view.peers) + len(view.absent)
+        if not (alone and isinstance(action, a.Wait) and action.code in _HELPLESS):
+            if not alone:
+                self._abstained = 0
+            self._helpless_since = None
+            return False
+        self._helpless_since = self._helpless_since or view.now
+        return view.now - self._helpless_since >= min(ABSTAIN_AFTER * (1 << self._abstained), ABSTAIN_AT_MOST_EVERY)
 
     async def _assert_leadership(self, term: _Term) -> None:
         """Have every peer that answers accept this leadership; one that started anew, or never heard, is told again.

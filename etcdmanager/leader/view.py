@@ -293,8 +293,17 @@ class Running:
 
     @property
     def has_quorum(self) -> bool:
-        """Return whether enough members serve for the cluster to accept writes."""
+        """Return whether we see enough members serve: what any change of the cluster needs."""
         return len(self.healthy) >= quorum(self.voters)
+
+    @property
+    def etcd_has_quorum(self) -> bool:
+        """Return whether the cluster accepts writes, however few of its managers we reach.
+
+        A voter that follows a raft leader proves it: without a quorum the leader steps down, and its followers forget it, within an
+        election timeout (raft's CheckQuorum, always on in etcd).
+        """
+        return bool(self.healthy)
 
     def member_of(self, peer: Peer) -> Member | None:
         """Return the row of etcd's list that is this peer's, by name."""

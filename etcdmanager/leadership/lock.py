@@ -89,7 +89,8 @@ class LeaderLock:
     @property
     def lease(self) -> Lease | None:
         """Return the leadership that is valid at this moment, None without one."""
-        if self._lease is not None and self._elapsed() >= self._lease.valid_until:
+        now = self._elapsed()
+        if now < self._abstains_until or (self._lease is not None and now >= self._lease.valid_until):
             return None
         return self._lease
 
@@ -134,8 +135,9 @@ class LeaderLock:
         record = self._sighting.record if self._sighting else None
         began = self._elapsed()
         verdict = judge(self._sighting, self._me, elapsed=began, reluctance=self._reluctance())
-        if verdict is Verdict.TAKE and began < self._abstains_until:
-            verdict = Verdict.LEAVE
+        if began < self._abstains_until:
+            self._give_back()
+            return None
         match verdict:
             case Verdict.LEAVE:
                 self._lease = None
@@ -151,19 +153,25 @@ class LeaderLock:
 
     def release(self) -> None:
         """Give the lock up, so that another manager need not wait for it to expire; nothing happens without it."""
-        if self.lease is None or self._sighting is None:
-            return
+        if self.lease is not None:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Write that nobody holds the lock, where the record is ours."""
         self._lease = None
+        if self._sighting is None or not is_held_by(self._sighting.record, self._me):
+            return
         record = released(self._sighting.record, now=self._now())
         try:
-            self._control.replace_if_unchanged(LOCK_KEY, encode(record), self._sighting.version)
+            version = self._control.replace_if_unchanged(LOCK_KEY, encode(record), self._sighting.version)
         except ConflictError:
             log.info("the lock had changed before it was released")
+            return
+        self._sighting = Sighting(record=record, version=version, seen_since=self._elapsed())
 
     def abstain(self, pause: timedelta) -> None:
-        """Give the lock up and do not take it for `pause`: another manager may do better with it; nobody need."""
+        """Lead no longer, and do not take the lock for `pause`: another manager may do better with it. The next `step` releases it."""
         self._abstains_until = self._elapsed() + pause.total_seconds()
-        self.release()
 
     def _look(self) -> None:
         """Read the record; an unchanged version keeps the time since when it was first seen."""

@@ -10,18 +10,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agents.documents import as_int, as_mapping
+from agents.documents import as_int, as_list, as_mapping
 from agents.errors import AgentError
 from agents.host.local import LocalHost
 from agents.stores.protocol import Store
 from agents.stores.url import open_store
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.control.store import ControlStore
+from etcdmanager.etcd.answers import Member
 from etcdmanager.etcd.client import ClientTls, EtcdClient
 from etcdmanager.member.certificates import CLIENTS_CA, client_pair, load_authority
 from etcdmanager.spec import ClusterSpec
@@ -95,9 +96,10 @@ class ManagerGroup:
     def address(self, name: str) -> str:
         return f"127.0.0.{NAMES.index(name) + 1}"
 
-    def start(self, name: str) -> ManagerProcess:
-        """Start one manager; an etcd of a former life is adopted by it."""
+    def start(self, name: str, *, identity: str = "") -> ManagerProcess:
+        """Start one manager; an etcd of a former life is adopted by it. With `identity` it says that it is another one."""
         address = self.address(name)
+        peer_id = identity or name
         seeds = ",".join(f"{n}={self.address(n)}:{self.grpc_port}" for n in self.names)
         argv = [
             sys.executable,
@@ -107,11 +109,11 @@ class ManagerGroup:
             f"--cluster-name={CLUSTER}",
             f"--backup-store={self.store_url}",
             f"--data-dir={self.directory}/data/{name}",
-            f"--id={name}",
+            f"--id={peer_id}",
             f"--address={address}",
             f"--etcd-address={address}",
             f"--peers={seeds}",
-            f"--pki-dir={self.directory}/pki-{name}",
+            f"--pki-dir={self.directory}/pki-{peer_id}",
             f"--client-urls=https://__address__:{self.client_port}",
             f"--peer-urls=https://__address__:{self.peer_port}",
             f"--quarantine-client-urls=https://__address__:{self.quarantine_port}",
@@ -184,6 +186,31 @@ class ManagerGroup:
                     await asyncio.sleep(0.05)
                 else:
                     return time.monotonic() - began
+
+    async def until(self, condition: Callable[[], bool], *, within: float = 30.0) -> float:
+        """Wait until something is so; return how many seconds that took."""
+        began = time.monotonic()
+        while not condition():
+            assert time.monotonic() - began < within, f"not within {within} s\n{self.logs()}"
+            await asyncio.sleep(0.1)
+        return time.monotonic() - began
+
+    async def members(self, name: str) -> tuple[Member, ...]:
+        """Return etcd's list as one member tells it with a quorum's agreement; empty where it cannot."""
+        try:
+            async with self.client(name) as client:
+                return (await client.members(linearizable=True, deadline=timedelta(seconds=2))).members
+        except AgentError:
+            return ()
+
+    def waits_for(self, code: str, *names: str) -> str:
+        """Return for what some manager (of `names`, or any) says that it waits under this code; "" for nothing."""
+        for name in names or self.managers:
+            for row in as_list(self.managers[name].status().get("waiting", []), where="waiting"):
+                reason = str(as_mapping(row, where="waiting")["reason"])
+                if reason.startswith(f"{code}:"):
+                    return reason
+        return ""
 
     async def until_healthy(self, *, within: float = 30.0) -> float:
         """Wait until every member answers a linearizable list with all names; return how many seconds that took."""

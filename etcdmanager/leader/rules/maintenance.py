@@ -37,7 +37,7 @@ def report_backups_from_the_future(view: Running) -> Answer:
 
 def backup_on_request(view: Running) -> Answer:
     """Answer all waiting requests with one backup."""
-    if not view.seen.requests or not view.has_quorum:
+    if not view.seen.requests or not view.etcd_has_quorum:
         return None
     label = next((r.label for r in view.seen.requests if r.label), "")
     return TakeBackup(peers=backup_sources(view.healthy), why=label or "request", requests=view.seen.requests)
@@ -49,7 +49,7 @@ def periodic_backup(view: Running) -> Answer:
     The store is the memory: a new leader does not back up at once as Go's does (register B-45), and
     nothing shifts the schedule.
     """
-    if not view.has_quorum:
+    if not view.etcd_has_quorum:
         return None
     newest = view.seen.backed_up_at
     if newest is not None and view.seen.now - newest < view.seen.policy.interval:

@@ -88,23 +88,35 @@ def report_absent(view: Running) -> Answer:
 
 def wait_without_quorum(view: Running) -> Answer:
     """Change nothing while the cluster cannot agree; the members' own managers go on restarting them."""
-    if view.has_quorum:
+    if view.etcd_has_quorum:
         return None
-    serving = {p.id for p in view.healthy}
-    away = [f"{p.id}{': ' + p.problem if p.problem else ''}" for p in view.peers if p.id not in serving] + [a.id for a in view.seen.absent]
     return Wait(
         code="no-quorum",
-        reason=f"{len(serving)} of {view.voters} members serve, {quorum(view.voters)} are needed; away: {'; '.join(away) or 'unknown'}",
-        hint=_cut_off(min(serving)) if serving else "bring a member's volume back; if none comes back: etcd-manager restore-backup latest",
+        reason=f"0 of {view.voters} members serve, {quorum(view.voters)} are needed; away: {_away(view)}",
+        hint="bring a member's volume back; if none comes back: etcd-manager restore-backup latest",
     )
 
 
-def _cut_off(member: str) -> str:
-    """Return what to do where raft has a leader, so a quorum of it, though we reach too few managers to see one."""
-    return (
-        f"{member} follows a raft leader, so etcd has a quorum: the managers do not reach one another; "
-        "look at the network and at etcd-manager-ca on each machine, and restore nothing"
+def wait_while_cut_off(view: Running) -> Answer:
+    """Change no membership while we reach too few managers to see a quorum, though etcd has one; backups go on."""
+    if view.has_quorum:
+        return None
+    member = min(p.id for p in view.healthy) if view.healthy else "nobody"
+    return Wait(
+        code="managers-cut-off",
+        reason=(
+            f"etcd has a quorum ({member} follows a raft leader), but only {len(view.healthy)} of {view.voters} members' managers "
+            f"are reached; membership stays as it is; away: {_away(view)}"
+        ),
+        hint="look at the network and at etcd-manager-ca on each machine, and restore nothing: no data is lost",
     )
+
+
+def _away(view: Running) -> str:
+    """Return who does not serve or answer, and why, in words."""
+    serving = {p.id for p in view.healthy}
+    away = [f"{p.id}{': ' + p.problem if p.problem else ''}" for p in view.peers if p.id not in serving]
+    return "; ".join([*away, *(a.id for a in view.seen.absent)]) or "unknown"
 
 
 def promote_learner(view: Running) -> Answer:
@@ -230,10 +242,7 @@ def _free_peers(view: Running) -> tuple[Peer, ...]:
     return tuple(
         p
         for p in view.seen.peers
-        if p.holds in _WITHOUT_CLUSTER
-        and p.node.name not in names
-        and not set(p.node.peer_urls) & urls
-        and not view.seen.has_twin(p.id)
+        if p.holds in _WITHOUT_CLUSTER and p.node.name not in names and not set(p.node.peer_urls) & urls and not view.seen.has_twin(p.id)
     )
 
 

@@ -415,9 +415,22 @@ def test_managers_that_cannot_reach_one_another_are_not_told_to_restore() -> Non
     )
     action = decide(alone).action
     assert isinstance(action, a.Wait)
-    assert action.code == "no-quorum"
-    assert "etcd-a follows a raft leader" in action.hint
+    assert action.code == "managers-cut-off"
+    assert "etcd-a follows a raft leader" in action.reason
     assert "restore nothing" in action.hint
+
+
+def test_backups_go_on_while_managers_do_not_reach_one_another() -> None:
+    world = running_world()
+    for name in ("etcd-b", "etcd-c"):
+        world.disks[name].cut_off = True
+    before, began = len(world.backups), world.now
+    while world.now - began < timedelta(hours=1):
+        decision = world.round()
+    assert 3 <= len(world.backups) - before <= 4
+    assert sorted(world.clusters["token-1"]) == ["etcd-a", "etcd-b", "etcd-c"]
+    assert isinstance(decision.action, a.Wait)
+    assert decision.action.code == "managers-cut-off"
 
 
 def test_growing_from_one_to_three_never_adds_a_voter_directly() -> None:

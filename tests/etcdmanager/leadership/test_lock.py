@@ -8,7 +8,7 @@ import pytest
 
 from agents.errors import TransientError
 from agents.stores.memory import MemoryStore
-from etcdmanager.leadership.claim import SAFETY_MARGIN, TTL, Me
+from etcdmanager.leadership.claim import RELUCTANCE, SAFETY_MARGIN, TTL, Me
 from etcdmanager.leadership.lock import LOCK_KEY, LeaderLock, decode, encode
 
 
@@ -205,3 +205,45 @@ def test_the_record_survives_being_written_and_read() -> None:
     lock(store, time, "a").step()
     content = store.read(LOCK_KEY)
     assert encode(decode(content)) == content
+
+
+def test_a_twin_on_another_disk_does_not_take_the_lock_of_its_living_namesake() -> None:
+    store, time = MemoryStore(), Time()
+    real = LeaderLock(store, Me(id="a", instance="1", disk="x"), now=time.now, elapsed=lambda: time.elapsed)
+    twin = LeaderLock(store, Me(id="a", instance="2", disk="y"), now=time.now, elapsed=lambda: time.elapsed)
+    again = LeaderLock(store, Me(id="a", instance="3", disk="x"), now=time.now, elapsed=lambda: time.elapsed)
+    assert real.step() is not None
+    assert twin.step() is None
+    assert again.step() is not None, "the same manager after a restart need not wait"
+
+
+def test_a_manager_that_reaches_few_leaves_the_lock_to_others_for_a_while() -> None:
+    store, time = MemoryStore(), Time()
+    few = LeaderLock(store, Me(id="b", instance="1"), now=time.now, elapsed=lambda: time.elapsed, reluctance=lambda: RELUCTANCE)
+    first, many = lock(store, time, "a"), lock(store, time, "c")
+    first.step()
+    few.step()
+    many.step()
+    time.pass_(TTL + timedelta(seconds=1))
+    assert few.step() is None
+    assert many.step() is not None
+    time.pass_(TTL + RELUCTANCE + timedelta(seconds=1))
+    few.step()
+    time.pass_(TTL + RELUCTANCE + timedelta(seconds=1))
+    assert few.step() is not None, "where nobody else does, it leads after all"
+
+
+def test_a_leader_that_abstains_acts_no_more_releases_the_lock_and_takes_it_again_where_nobody_does() -> None:
+    store, time = MemoryStore(), Time()
+    a, b = lock(store, time, "a"), lock(store, time, "b")
+    lease = a.step()
+    assert lease is not None
+    a.abstain(timedelta(seconds=15))
+    assert a.lease is None
+    with pytest.raises(TransientError):
+        a.require(lease.epoch)
+    assert a.step() is None
+    assert b.step() is not None, "at once"
+    b.release()
+    time.pass_(timedelta(seconds=16))
+    assert a.step() is not None
