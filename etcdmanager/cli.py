@@ -32,6 +32,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="run", module="run", help="be a member's manager (what the unit starts); takes the Go program's flags"),
     Verb(name="status", module="status", help="how the cluster is, what its manager waits for, and what to do"),
     Verb(name="members", module="members", help="etcd's members and the managers beside them"),
+    Verb(name="history", module="history", help="who did what, and why"),
     Verb(name="list-backups", module="list_backups", help="the backups in the store, newest first"),
     Verb(name="verify-backup", module="verify_backup", help="prove that backups are good; --deep boots an etcd from them"),
     Verb(name="backup-now", module="backup_now", help="have a backup taken, and wait for it"),

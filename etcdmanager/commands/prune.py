@@ -12,7 +12,8 @@ from agents.exit_codes import ExitCode
 from etcdmanager.backups.retention import Retention
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.commands.consent import Consent, ask, consent, consent_options
-from etcdmanager.commands.target import target_of, target_options
+from etcdmanager.commands.target import target_of, target_options, who
+from etcdmanager.control.history import Event, History
 from etcdmanager.control.store import ControlStore
 
 
@@ -46,8 +47,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     if allowed is Consent.PLAN:
         lines.append(f"{len(expired)} backups would be deleted. Nothing has been changed.")
     else:
+        history = History(target.store)
         for name in expired:
             backups.delete(name)
+            history.note(Event(at=datetime.now(UTC), by=who(), what="prune", text=f"deleted {name}"))
         lines.append(f"{len(expired)} backups deleted.")
     document = {
         "cluster": target.cluster,

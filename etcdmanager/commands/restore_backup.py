@@ -31,6 +31,7 @@ from etcdmanager.commands.figures import count_text, size_text
 from etcdmanager.commands.follow import Follower, Style
 from etcdmanager.commands.target import Target, target_of, target_options, who
 from etcdmanager.control.commands import LeaderReport, Receipt, RestoreRequest
+from etcdmanager.control.history import Event, History
 from etcdmanager.control.store import ControlStore
 from etcdmanager.spec import ClusterSpec, cluster_names
 
@@ -153,6 +154,10 @@ def _queue_and_follow(plan: _Plan, control: ControlStore, arguments: argparse.Na
         clone=arguments.clone,
     )
     command = control.queue_restore(backup=plan.listed.text, spec=plan.spec, queued_at=request.requested_at, request=request)
+    text = f"queued {command.name} of {command.backup}"
+    History(plan.target.store).note(
+        Event(at=request.requested_at, by=request.requested_by, what="restore-backup", text=text, reason=request.reason)
+    )
     if not arguments.wait:
         text = f"queued {command.name}; the leading manager takes it on within seconds\nfollow it: etcd-manager status {plan.target.etcd}"
         emit(options, "RestoreCommand", {"command": command.name, "backup": command.backup}, text)
