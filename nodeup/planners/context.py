@@ -9,6 +9,7 @@ import ipaddress
 from dataclasses import dataclass
 from enum import Enum
 
+from agents.errors import SpecError
 from nodeup.assets.catalog import Catalog
 from nodeup.facts import AwsFacts, Facts, GceFacts, OtherCloudFacts
 from nodeup.spec.boot import CloudProvider, Role
@@ -123,7 +124,15 @@ class PlanContext:
     def service_address(self) -> str:
         """The first address of the services' range: the API's own service; "" without a range."""
         cidr = self.spec.networking.text("serviceClusterIPRange")
-        return str(ipaddress.ip_network(cidr, strict=False)[1]) if cidr else ""
+        if not cidr:
+            return ""
+        try:
+            return str(ipaddress.ip_network(cidr, strict=False)[1])
+        except (ValueError, IndexError) as error:
+            raise SpecError(
+                f"Networking.serviceClusterIPRange: wanted a range of addresses such as 100.64.0.0/13, found {cidr!r}",
+                code="spec-nodeup-config",
+            ) from error
 
     def proxy_environment(self) -> tuple[tuple[str, str], ...]:
         """Variables for processes that go through the egress proxy; empty without one. Sorted as kops sorts them."""

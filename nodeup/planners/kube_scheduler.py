@@ -9,7 +9,7 @@ from nodeup.planners.certificates import component_serving_files, config_of, kub
 from nodeup.planners.components import image_of, log_mount, log_path, pod_files, uses_selinux, variables
 from nodeup.planners.context import PlanContext
 from nodeup.render.flag_tables import KUBE_SCHEDULER, LEADER_ELECTION
-from nodeup.render.flags import decimal_of, flags_of
+from nodeup.render.flags import flags_of, quantity_of
 from nodeup.render.static_pod import HostMount, Probe, StaticPod
 from nodeup.resources.content import Literal
 from nodeup.resources.file import File
@@ -90,7 +90,7 @@ def _configuration(section: Section) -> bytes:
     if section.has("burst"):
         connection["burst"] = section.number("burst")
     if section.has("qps"):
-        connection["qps"] = float(decimal_of(section.text("qps")))
+        connection["qps"] = float(quantity_of(section, "qps"))
     return dump_yaml(
         {
             "apiVersion": "kubescheduler.config.k8s.io/v1",

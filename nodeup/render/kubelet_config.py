@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agents.errors import SpecError
+from nodeup.render.flags import duration_of
 from nodeup.spec.section import Section
 
 #: Texts with the same name on both sides, left out when empty.
@@ -21,7 +22,6 @@ _TEXTS = (
     "cgroupRoot",
     "clusterDomain",
     "containerLogMaxSize",
-    "cpuCFSQuotaPeriod",
     "cpuManagerPolicy",
     "hairpinMode",
     "kubeReservedCgroup",
@@ -105,7 +105,7 @@ def kubelet_configuration(kubelet: Section, place: KubeletPlace) -> dict[str, ob
         "containerRuntimeEndpoint": place.container_runtime_endpoint,
         "tlsCertFile": place.tls_cert_file,
         "tlsPrivateKeyFile": place.tls_private_key_file,
-        "crashLoopBackOff": _nonempty({"maxContainerRestartPeriod": kubelet.text("crashLoopBackOffMaxContainerRestartPeriod")}),
+        "crashLoopBackOff": _nonempty({"maxContainerRestartPeriod": duration_of(kubelet, "crashLoopBackOffMaxContainerRestartPeriod")}),
         "memorySwap": _nonempty({"swapBehavior": kubelet.text("memorySwapBehavior")}),
         "logging": {
             "flushFrequency": 0,
@@ -113,7 +113,7 @@ def kubelet_configuration(kubelet: Section, place: KubeletPlace) -> dict[str, ob
             "options": {"json": {"infoBufferSize": "0"}, "text": {"infoBufferSize": "0"}},
             "verbosity": 0,
         },
-        **{key: kubelet.text(key, "0s") for key in _DURATIONS},
+        **{key: duration_of(kubelet, key, "0s") for key in _DURATIONS},
         **dict.fromkeys(_ZERO_DURATIONS, "0s"),
         **_plain_fields(kubelet),
         **_translated_fields(kubelet, place),
@@ -124,6 +124,7 @@ def _plain_fields(kubelet: Section) -> dict[str, object]:
     """Return the optional fields that have the same name and meaning on both sides."""
     return (
         _nonempty({key: kubelet.text(key) for key in _TEXTS})
+        | _nonempty({"cpuCFSQuotaPeriod": duration_of(kubelet, "cpuCFSQuotaPeriod")})
         | {key: kubelet.boolean(key) for key in _OPTIONAL_BOOLEANS if kubelet.has(key)}
         | _nonempty({key: kubelet.boolean(key) for key in _BOOLEANS})
         | {key: kubelet.number(key) for key in _OPTIONAL_NUMBERS if kubelet.has(key)}

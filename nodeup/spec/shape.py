@@ -96,6 +96,10 @@ def _problem(path: str, wanted: str, found: object) -> tuple[bool, str]:
 
 
 def _walk_mapping(value: dict[object, object], shape: MapOf | Fields, path: str) -> Iterator[tuple[bool, str]]:
+    for key in value:
+        if not isinstance(key, str):
+            yield _problem(_join(path, key), "a text as its key", key)
+            return
     if isinstance(shape, MapOf):
         for key, entry in value.items():
             yield from _walk(entry, shape.value, _join(path, key))

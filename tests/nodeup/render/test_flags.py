@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.errors import SpecError
 from nodeup.render import flag_tables
 from nodeup.render.flag_tables import KUBE_API_SERVER, KUBE_PROXY, KUBE_SCHEDULER, KUBELET, FlagField, FlagKind
 from nodeup.render.flags import decimal_of, flags_of, joined
@@ -38,9 +39,29 @@ def test_numbers_that_are_not_optional_are_printed_as_zero() -> None:
     assert flags_of(Section("", {}), KUBELET) == []
 
 
-@pytest.mark.parametrize(("quantity", "decimal"), [("600m", "0.600"), ("12.5", "12.5"), ("2k", "2000"), ("60", "60"), ("", "")])
+@pytest.mark.parametrize(
+    ("quantity", "decimal"),
+    [("600m", "0.600"), ("12.5", "12.5"), ("2k", "2000"), ("60", "60"), ("", ""), ("1Ki", "1024"), ("1e3", "1000"), ("2E", "2" + "0" * 18)],
+)
 def test_quantities_are_printed_as_decimals(quantity: str, decimal: str) -> None:
     assert decimal_of(quantity) == decimal
+
+
+@pytest.mark.parametrize("quantity", ["fast", "m", "1e3m", "1 k", "--1"])
+def test_a_quantity_that_is_none_is_said_with_its_place(quantity: str) -> None:
+    with pytest.raises(SpecError, match=r"KubeAPIServer\.auditWebhookBatchThrottleQps: wanted a quantity"):
+        flags_of(Section("KubeAPIServer", {"auditWebhookBatchThrottleQps": quantity}), KUBE_API_SERVER)
+
+
+@pytest.mark.parametrize(("given", "printed"), [("60s", "1m0s"), ("1.5h", "1h30m0s"), ("15m0s", "15m0s"), ("0", "0s")])
+def test_durations_are_printed_as_go_prints_them(given: str, printed: str) -> None:
+    assert flags_of(Section("", {"runtimeRequestTimeout": given}), KUBELET) == [f"--runtime-request-timeout={printed}"]
+
+
+@pytest.mark.parametrize("given", ["soon", "5", 5])
+def test_a_duration_that_is_none_is_said_with_its_place(given: object) -> None:
+    with pytest.raises(SpecError, match=r"KubeletConfig\.runtimeRequestTimeout: wanted a duration"):
+        flags_of(Section("KubeletConfig", {"runtimeRequestTimeout": given}), KUBELET)
 
 
 def test_flags_with_quotes_are_quoted_in_an_environment_file() -> None:
