@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from agents.clouds.protocol import Metadata
+from agents.clouds.protocol import Ec2, Metadata
 from agents.errors import SpecError
 from agents.host.protocol import Host
 
@@ -33,6 +33,13 @@ def metadata_of(cloud: str, environment: Mapping[str, str], host: Host | None = 
         known = ", ".join(sorted([*makers, "metal", "openstack"]))
         raise SpecError(f"cloud {cloud} is not supported; supported are {known}", code="not-supported")
     return maker(environment)
+
+
+def ec2_of(region: str, environment: Mapping[str, str]) -> Ec2:
+    """Return EC2's API in a region; nothing is asked yet."""
+    from agents.clouds.aws_ec2 import AwsEc2
+
+    return AwsEc2(region, environment)
 
 
 def _aws(environment: Mapping[str, str]) -> Metadata:
