@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from nodeup.bootstrap.worker import Worker
 from nodeup.engine.context import EngineContext
 from nodeup.engine.graph import Graph, build_graph
 from nodeup.engine.journal import Digests, Journal
+from nodeup.engine.owned import obsolete, read_manifest, split_foreign
 from nodeup.facts import Facts
 from nodeup.load import load_boot_config, load_node_spec
 from nodeup.observe import NetworkFacts, ask_network, hostname, observe, parse_network_facts, remembered_network
@@ -31,6 +32,7 @@ from nodeup.planners import context_of, plan
 from nodeup.planners.context import Profile
 from nodeup.rendering import renderable
 from nodeup.resources.asset import Asset
+from nodeup.resources.former import FormerFile, FormerUnit
 from nodeup.resources.kinds import AnyResource
 from nodeup.spec.boot import BootConfig
 from nodeup.spec.node import NodeSpec
@@ -61,6 +63,8 @@ class Options:
     facts: Path | None = None
     #: Whether the metadata service and the resolver may be asked, and the answers be remembered.
     ask_network: bool = False
+    #: Whether what is ours and not wanted any more is part of the plan.
+    removes: bool = True
     #: Whether digests from earlier runs are believed while a file's inode, size and times stay.
     trust_digests: bool = True
 
@@ -77,6 +81,10 @@ class Session:
     context: EngineContext
     #: What of the plan cannot be made below a directory; empty on a machine.
     left_out: tuple[str, ...]
+    #: The whole plan, with what was left out.
+    planned: tuple[AnyResource, ...] = ()
+    #: Files that we wrote, nobody wants any more, and somebody changed: they stay.
+    foreign: tuple[str, ...] = ()
 
 
 def open_host(options: Options) -> Host:
@@ -100,27 +108,31 @@ def open_session(
         log.warning("fields that this version does not know, and does not act on: %s", ", ".join(spec.unknown_fields))
     facts = observe(_observed_host(host), _network_facts(options, host, spec), options.environment)
     plan_context = context_of(spec, facts, options.profile)
-    resources = plan(spec, facts, options.profile)
-    resources, left_out = _for_host(resources, options, facts)
+    planned = plan(spec, facts, options.profile)
+    resources, left_out = _for_host(planned, options, facts)
     assets = tuple(Asset(key=source.key, url=source.urls[0]) for source in plan_context.catalog.sources)
     digests = Digests(host, trusting=options.trust_digests)
+    context = EngineContext(
+        distribution=facts.distribution,
+        clock=clock,
+        assets=AssetCache(host, options.cache, plan_context.catalog.sources, digest=digests.digest, transport=transport),
+        digests=digests,
+        journal=Journal(host),
+        keysets=spec.keysets,
+        addresses=tuple(address for interface in facts.interfaces for address in interface.addresses),
+        obtain=worker.obtain,
+    )
+    former, foreign = _former_things(planned, options, host, context) if options.removes else ((), ())
     return Session(
         host=host,
         clock=clock,
         spec=spec,
         facts=facts,
-        graph=build_graph(resources, assets),
-        context=EngineContext(
-            distribution=facts.distribution,
-            clock=clock,
-            assets=AssetCache(host, options.cache, plan_context.catalog.sources, digest=digests.digest, transport=transport),
-            digests=digests,
-            journal=Journal(host),
-            keysets=spec.keysets,
-            addresses=tuple(address for interface in facts.interfaces for address in interface.addresses),
-            obtain=worker.obtain,
-        ),
+        graph=build_graph(resources, assets, former),
+        context=context,
         left_out=left_out,
+        planned=planned,
+        foreign=foreign,
     )
 
 
@@ -179,6 +191,18 @@ def _observed_host(host: Host) -> Host:
             continue
         return host
     return LocalHost()
+
+
+def _former_things(
+    planned: tuple[AnyResource, ...], options: Options, host: Host, context: EngineContext
+) -> tuple[tuple[FormerFile | FormerUnit, ...], tuple[str, ...]]:
+    """Return what is ours and not planned any more, and the paths of what of it is not ours any more."""
+    manifest = read_manifest(host)
+    gone = obsolete(manifest, planned, context.distribution.unit_directory)
+    former, foreign = split_foreign(gone, host, context)
+    if options.root is not None:
+        former = tuple(replace(step, on_change=()) if isinstance(step, FormerFile) else step for step in former)
+    return former, foreign
 
 
 def _for_host(resources: tuple[AnyResource, ...], options: Options, facts: Facts) -> tuple[tuple[AnyResource, ...], tuple[str, ...]]:

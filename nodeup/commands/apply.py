@@ -7,28 +7,25 @@ import os
 import random
 import sys
 import threading
-from typing import TYPE_CHECKING
 
 from agents.errors import AccessError
 from agents.exit_codes import ExitCode
 from nodeup.commands.options import options_of, plan_options
 from nodeup.commands.result import show_result
 
-if TYPE_CHECKING:
-    from nodeup.engine.converge import Result
-    from nodeup.progress import Progress
-    from nodeup.session import Options
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
     plan_options(parser)
+    parser.add_argument("--lift-hold", action="store_true", help="take away the hold that `nodeup rollback --hold` left, and apply")
     parser.add_argument("--retries", type=int, default=0, metavar="N", help="attempts after the first; -1: until it works (default 0)")
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Attempt until it works; SIGTERM and Ctrl-C let running steps end and start no further one."""
     from agents.clock import SystemClock
+    from nodeup.attempt import attempt, new_recorder
+    from nodeup.hold import lift_hold, refuse_if_held
     from nodeup.lock import apply_lock
     from nodeup.loop import Stopped, attempts
     from nodeup.progress import CONSOLE, Progress
@@ -42,9 +39,13 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     is_unit = "INVOCATION_ID" in os.environ and options.root is None
     progress = Progress(host, clock, console=CONSOLE if is_unit else None)
     with apply_lock(host, clock):
+        if arguments.lift_hold:
+            lift_hold(host)
+        refuse_if_held(host)
+        recorder = new_recorder(host, clock, "apply")
         try:
             result = attempts(
-                lambda: _attempt(options, progress, stopping),
+                lambda: attempt(options, progress, stopping, recorder),
                 retries=arguments.retries,
                 progress=progress,
                 clock=clock,
@@ -56,27 +57,6 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             return ExitCode.INTERRUPTED
     show_result(arguments, result)
     return ExitCode.OK
-
-
-def _attempt(options: Options, progress: Progress, stopping: threading.Event) -> Result:
-    from agents.clock import SystemClock
-    from nodeup.engine.converge import converge
-    from nodeup.loop import StoppableClock, Stopped
-    from nodeup.session import open_session
-
-    progress.phase("load")
-    clock = StoppableClock(SystemClock(), stopping)
-    session = open_session(options, clock=clock, on_wait=progress.waiting_for_controller)
-    progress.phase("apply", f"{len(session.graph.steps)} steps for {session.spec.boot.instance_group} of {session.spec.cluster_name}")
-    try:
-        result = converge(session.graph, session.host, session.context, on_event=progress.event, is_stopping=stopping.is_set)
-    finally:
-        session.context.digests.save()
-    if stopping.is_set() and not result.is_complete:
-        raise Stopped("nodeup was told to stop; the next run completes what is missing")
-    if result.is_complete:
-        session.context.journal.forget_others(step.id for step in session.graph.steps)
-    return result
 
 
 def _stop_on_signals() -> threading.Event:

@@ -22,7 +22,13 @@ def show_differences(arguments: argparse.Namespace, options: Options, *, kind: s
     report = _difference(session)
     lines = list(plan_lines(report, with_diffs=not arguments.no_diff))
     lines += [f"Below a directory these are not considered: {', '.join(session.left_out)}"] if session.left_out else []
-    emit(common(arguments), kind, {**plan_document(report), "kind": kind, "leftOut": list(session.left_out)}, "\n".join(lines))
+    lines += [f"{path} is not wanted any more and stays: it is not as nodeup wrote it" for path in session.foreign]
+    emit(
+        common(arguments),
+        kind,
+        {**plan_document(report), "kind": kind, "leftOut": list(session.left_out), "foreign": list(session.foreign)},
+        "\n".join(lines),
+    )
     return ExitCode.OK if report.is_empty else ExitCode.FINDING
 
 

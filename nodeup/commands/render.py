@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from nodeup.loop import first_error
     from nodeup.session import open_session
 
-    options = replace(options_of(arguments), root=arguments.out, ask_network=False)
+    options = replace(options_of(arguments), root=arguments.out, ask_network=False, removes=False)
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

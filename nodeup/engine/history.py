@@ -76,9 +76,15 @@ class Run:
     changes: tuple[Change, ...] = ()
 
 
-def run_id(began: datetime) -> str:
-    """Return the id of a run that begins now."""
-    return began.strftime("%Y%m%dT%H%M%S.%fZ")
+def run_id(began: datetime, *, after: str = "") -> str:
+    """Return the id of a run; one that sorts after `after` even where the clock was set back."""
+    found = began.strftime("%Y%m%dT%H%M%S.%fZ")
+    return found if found > after else f"{after}+"
+
+
+def last_run_id(host: Host) -> str:
+    """Return the id of the newest run that is kept; "" where there is none."""
+    return max((name for name in _names(host, RUNS) if not name.startswith(".")), default="")
 
 
 def write_run(host: Host, run: Run) -> None:
@@ -94,11 +100,14 @@ def write_change(host: Host, run: Run, change: Change) -> None:
         host.write(path, _json(asdict(change)), mode=0o600)
 
 
-def read_runs(host: Host) -> tuple[Run, ...]:
-    """Return the runs that changed something, oldest first; what cannot be read is left out, with a warning."""
+def read_runs(host: Host, *, after: str = "") -> tuple[Run, ...]:
+    """Return the runs that changed something, later than the one with the id `after`, oldest first.
+
+    What cannot be read is left out, with a warning.
+    """
     runs = []
     for name in _names(host, RUNS):
-        if name.startswith("."):
+        if name.startswith(".") or name <= after:
             continue
         try:
             runs.append(_read_run(host, name))

@@ -17,7 +17,7 @@ from agents.documents import load_json
 from agents.errors import NotFoundError, SpecError
 from agents.host.protocol import Host
 from nodeup.engine.graph import Step
-from nodeup.engine.history import Change, Run
+from nodeup.engine.history import Change, Run, read_runs
 from nodeup.resources.archive import ArchiveMembers
 from nodeup.resources.file import File, Symlink
 from nodeup.resources.former import FormerFile, FormerUnit, Version, signature_at
@@ -70,7 +70,7 @@ class _Document:
     settled: str = ""
 
 
-def read_manifest(host: Host, runs: Sequence[Run]) -> Manifest:
+def read_manifest(host: Host) -> Manifest:
     """Return what is ours, with what runs after the manifest's writing changed; a damaged manifest is none: then nothing is removed."""
     try:
         document = decode(_Document, load_json(host.read(OWNED), where=OWNED), where=OWNED).value
@@ -80,7 +80,7 @@ def read_manifest(host: Host, runs: Sequence[Run]) -> Manifest:
     except SpecError as error:
         log.warning("nothing will be removed that is not wanted any more: what is ours is not known: %s", error)
         manifest = Manifest()
-    return with_changes(manifest, [run for run in runs if run.id > manifest.settled])
+    return with_changes(manifest, read_runs(host, after=manifest.settled))
 
 
 def write_manifest(host: Host, manifest: Manifest) -> None:

@@ -15,6 +15,7 @@ from nodeup.resources.asset import Asset
 from nodeup.resources.certificate import BootstrapCertificates, Certificate, Kubeconfig
 from nodeup.resources.content import Found, Literal
 from nodeup.resources.file import File
+from nodeup.resources.former import FormerFile, FormerUnit
 from nodeup.resources.image import ImageFiles
 from nodeup.resources.unit import Unit
 
@@ -64,7 +65,7 @@ def plan_report(steps: Sequence[Step], outcomes: Sequence[Outcome], *, unit_dire
 
 
 def plan_lines(report: PlanReport, *, with_diffs: bool = True) -> Iterator[str]:
-    """Yield the plan for people: + made, ~ changed, ↓ fetched, ↻ restarted, ! not readable."""
+    """Yield the plan for people: + made, ~ changed, - removed, ↓ fetched, ↻ restarted, ! not readable."""
     for difference in report.differences:
         if isinstance(difference.desired, Kubeconfig):
             continue
@@ -145,16 +146,32 @@ def _headline(difference: Difference) -> str:
     match step:
         case Asset():
             return f"↓ {step.url}"
+        case FormerFile() | FormerUnit():
+            return _former_text(step, difference.actual)
         case Certificate() | BootstrapCertificates():
             return f"{'+' if difference.is_creation else '~'} {_issuance(step, difference.actual)}"
-        case File() if difference.is_creation:
-            return f"+ file {name}  ({shown(step.content)})"
-        case Unit() if difference.is_creation:
-            return f"+ unit {step.full_name}{' (enabled)' if step.enabled else ''}{' (started)' if step.running else ''}"
         case _ if difference.is_creation:
-            return f"+ {kind} {name}{_names(step)}"
+            return f"+ {kind} {_creation(step, name)}"
         case _:
             return f"~ {kind} {name}  {'; '.join(_change_text(change) for change in difference.changes)}"
+
+
+def _creation(step: Step, name: str) -> str:
+    match step:
+        case File():
+            return f"{name}  ({shown(step.content)})"
+        case Unit():
+            return f"{step.full_name}{' (enabled)' if step.enabled else ''}{' (started)' if step.running else ''}"
+        case _:
+            return f"{name}{_names(step)}"
+
+
+def _former_text(step: FormerFile | FormerUnit, actual: object) -> str:
+    kind, name = ("file", step.path) if isinstance(step, FormerFile) else ("unit", step.name)
+    found = actual.found if isinstance(actual, FormerFile | FormerUnit) else ""
+    if step.version is not None:
+        return f"~ {kind} {name}  {step.reason}: back to what was there before"
+    return f"- {kind} {name}  {step.reason}{f': {found}' if found not in {'', step.reason} else ''}"
 
 
 def _issuance(step: Certificate | BootstrapCertificates, actual: object) -> str:
@@ -178,7 +195,7 @@ def _change_text(change: FieldChange) -> str:
         return f"mode {change.actual:04o} → {change.desired:04o}"
     if change.field == "definition":
         return "its unit file changes"
-    if change.field in {"stale", "defect", "differing"}:
+    if change.field in {"stale", "defect", "differing", "unready"}:
         return shown(change.actual)
     return f"{change.field} {shown(change.actual)} → {shown(change.desired)}"
 
@@ -218,12 +235,20 @@ def _difference_document(difference: Difference) -> dict[str, object]:
     changes = [{"field": c.field, "actual": shown(c.actual), "desired": shown(c.desired)} for c in difference.changes]
     document: dict[str, object] = {
         "id": difference.id,
-        "action": "create" if difference.is_creation else "change",
+        "action": _action(difference),
         "text": _headline(difference),
         "changes": changes,
     }
     diff = [line[4:] for line in _content_diff(difference)]
     return {**document, "diff": diff} if diff else document
+
+
+def _action(difference: Difference) -> str:
+    match difference.desired:
+        case FormerFile(version=None) | FormerUnit(version=None):
+            return "remove"
+        case _:
+            return "create" if difference.is_creation else "change"
 
 
 def _outcome_document(outcome: Outcome) -> dict[str, object]:

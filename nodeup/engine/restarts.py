@@ -12,6 +12,7 @@ from nodeup.engine.diff import Difference
 from nodeup.engine.graph import Step
 from nodeup.resources.archive import ArchiveMembers
 from nodeup.resources.file import File
+from nodeup.resources.former import FormerFile
 from nodeup.resources.image import ImageFiles
 from nodeup.resources.unit import Unit
 
@@ -54,7 +55,7 @@ def _reason(unit: Unit, changing: Mapping[str, Difference], files: Iterable[Step
 
 def _brings(step: Step, path: str) -> bool:
     match step:
-        case File():
+        case File() | FormerFile():
             return step.path == path
         case ArchiveMembers() | ImageFiles():
             return path.startswith(f"{step.directory.rstrip('/')}/")
