@@ -35,7 +35,7 @@ def main(url: str, address: str, etcd_version: str, assets: Path, assets_url: st
     write_state_store(store, cluster)
     (group,) = cluster.control_plane
     images = [{"sources": [f"{assets_url}/{name}"], "hash": f"sha256:{sha256(assets / name)}"} for name in archives]
-    written = as_mapping(load_yaml(store.read(group.config_key)), where=group.config_key)
+    written = as_mapping(load_yaml(store.read(group.config_key), where=group.config_key), where=group.config_key)
     content = dump(for_kubernetes_1_20(written, images, sandbox_image=PAUSE))
     store.write(group.config_key, content)
     write_boot_configs(boot_configs, {group.name: dump(boot_config(cluster, group, {}, content))})
