@@ -22,6 +22,8 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "verify": "compare everything, by its bytes, with what is wanted (exit 0: equal, 2: drift)",
         "render": "write all files, certificates and units below a directory; no commands, no machine needed",
         "explain": "show where a file, unit or other thing comes from and what it waits for",
+        "assets": "list what this node's plan downloads; --check asks every mirror (exit 2: something has none)",
+        "bundle": "make, check or apply one archive with everything that an air-gapped node needs",
         "install": "install nodeup's own unit, kops-configuration.service, and start it",
         "status": "show what nodeup on this machine does, or did last",
     }

@@ -45,6 +45,16 @@ class AssetCache:
         self._downloaded: list[Downloaded] = []
 
     @property
+    def directory(self) -> str:
+        """The machine's path of the cache."""
+        return self._directory
+
+    @property
+    def sources(self) -> tuple[AssetSource, ...]:
+        """The node's asset list."""
+        return tuple(self._sources.values())
+
+    @property
     def _local(self) -> Path:
         """Where this process finds the cache."""
         return Path(self._host.local_path(self._directory))

@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 from agents.errors import AgentError, DeadlineError, SpecError, TransientError, VerificationError
 from agents.host.os_errors import os_errors
-from nodeup.assets.transport import Stream, Transport
+from nodeup.assets.transport import OFFLINE, Stream, Transport
 
 #: A healthy mirror sends within a second; three are a CDN that we need not wait for (kops#15961: 69 s for 30 MB).
 HEDGE_AFTER = timedelta(seconds=3)
@@ -138,7 +138,7 @@ class _Race:
                     continue
                 if attempt.error is None:
                     return attempt
-                if attempt.error.code == DISK_FULL:
+                if attempt.error.code in {DISK_FULL, OFFLINE}:
                     raise attempt.error
                 self._reasons.append(attempt.error)
                 brought += attempt.gained

@@ -95,8 +95,8 @@ class Manifest:
 
 
 def registry_bases(reference: ImageReference, mirrors: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """Return the base URLs to ask, mirrors of the registry first; `mirrors` are (registry, base URL) pairs."""
-    own = tuple(base.rstrip("/") for registry, base in mirrors if registry == reference.registry)
+    """Return the base URLs to ask, mirrors of the registry first; `mirrors` are (registry, base URL) pairs, registry "*" is any."""
+    own = tuple(base.rstrip("/") for registry, base in mirrors if registry in {reference.registry, "*"})
     return (*own, f"https://{_HOSTS.get(reference.registry, reference.registry)}")
 
 

@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.errors import AccessError, AgentError, NotFoundError, SpecError, TransientError
+from agents.errors import AccessError, AgentError, NotFoundError, RefusedError, SpecError, TransientError
 
 #: Limit of one connect, and of the silence between two pieces; kops allows 30 s for each, and 3 min for a whole body.
 TIMEOUT_SECONDS = 30.0
 PIECE_BYTES = 1 << 18
+#: The code of the error that says that nobody may be asked.
+OFFLINE = "offline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,20 +37,39 @@ class Stream:
     close: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a mirror says of a file without sending it."""
+
+    #: None where it does not say it.
+    size_bytes: int | None
+    #: Whether a broken download can be continued there.
+    accepts_ranges: bool
+
+
 class Transport:
     """Opens URLs; proxies come from the process' environment (HTTPS_PROXY, NO_PROXY), as curl has it."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, environment: Mapping[str, str] | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS, offline: bool = False
+    ) -> None:
         self._environment = dict(os.environ if environment is None else environment)
         self._timeout = timeout_seconds
+        self._offline = offline
 
     def open(self, url: str, *, offset: int = 0) -> Stream:
         """Return the body from `offset` on, or from 0 where that is not possible.
 
         NotFoundError for 404 and 410, AccessError for 401 and 403, TransientError for everything that may pass.
-        An offset beyond the end is TransientError with code "range".
+        An offset beyond the end is TransientError with code "range". RefusedError with code "offline" where nobody may be asked.
         """
         scheme = urllib.parse.urlsplit(url).scheme
+        if self._offline:
+            raise RefusedError(
+                f"{url} is not in the cache, and this node is set up from a bundle, which asks no network",
+                code=OFFLINE,
+                hint="make the bundle again, of this node's configuration and architecture",
+            )
         if scheme in {"http", "https"}:
             return self._open_http(url, offset)
         if scheme == "file":
@@ -57,19 +78,34 @@ class Transport:
             return self._open_store(url)
         raise SpecError(f"{url!r} is no URL of an asset")
 
+    def probe(self, url: str) -> Found:
+        """Return what a mirror says of a file, having read at most one byte of it; errors as of `open`.
+
+        The first byte is asked for, not a HEAD: some stores of objects sign only GET, and only the answer shows that ranges work.
+        """
+        scheme = urllib.parse.urlsplit(url).scheme
+        if scheme not in {"http", "https"}:
+            stream = self.open(url)
+            stream.close()
+            return Found(size_bytes=stream.total_bytes, accepts_ranges=scheme == "file")
+        with self._request(url, "bytes=0-0") as response:
+            in_part = response.status == http.HTTPStatus.PARTIAL_CONTENT
+            return Found(size_bytes=_extent(response, 0)[1], accepts_ranges=in_part)
+
     def _open_http(self, url: str, offset: int) -> Stream:
-        headers = {"Accept-Encoding": "identity", "User-Agent": "node-agents"}
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
+        response = self._request(url, f"bytes={offset}-" if offset else "")
+        start, total = _extent(response, offset)
+        return Stream(offset=start, total_bytes=total, pieces=_http_pieces(url, response), close=response.close)
+
+    def _request(self, url: str, range_: str) -> http.client.HTTPResponse:
+        headers = {"Accept-Encoding": "identity", "User-Agent": "node-agents", **({"Range": range_} if range_ else {})}
         try:
-            response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=self._timeout)  # noqa: S310 - http(s) only, see open()
+            return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=self._timeout)  # type: ignore[no-any-return]  # noqa: S310 - http(s) only
         except urllib.error.HTTPError as error:
             with error:
                 raise _http_error(url, error.code) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise TransientError(f"{url}: {_reason(error)}") from error
-        start, total = _extent(response, offset)
-        return Stream(offset=start, total_bytes=total, pieces=_http_pieces(url, response), close=response.close)
 
     def _open_store(self, url: str) -> Stream:
         from agents.stores.url import open_store

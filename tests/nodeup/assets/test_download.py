@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import socket
 import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.errors import DeadlineError, SpecError, TransientError, VerificationError
+from agents.errors import DeadlineError, RefusedError, SpecError, TransientError, VerificationError
 from nodeup.assets.download import Downloader, cache_name
 from nodeup.assets.transport import Transport
 from tests.support.http import Answer, Request, http_server
@@ -259,3 +261,39 @@ def test_no_url_is_an_error_of_the_configuration(tmp_path: Path) -> None:
 )
 def test_names_in_the_cache_are_those_of_kops(url: str, name: str) -> None:
     assert cache_name([url, "https://mirror.example.com/other"], "00") == name
+
+
+def test_a_file_that_cannot_fit_is_said_before_a_byte_is_written(tmp_path: Path) -> None:
+    with http_server(lambda _: Answer(body=b"x", claimed_bytes=1 << 60)) as server, http_server(serve) as never_asked:
+        with pytest.raises(TransientError, match=r"has [\d.]+ MB left, too little for .*/kubelet of 1152921504606\.8 MB") as caught:
+            downloader(tmp_path).fetch(NAME, [f"{server.url}/kubelet", f"{never_asked.url}/kubelet"], SHA256)
+
+        assert never_asked.requests == []
+    assert caught.value.code == "disk-full"
+    assert "make room" in caught.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file system of its own needs root")
+def test_a_disk_that_fills_up_keeps_no_part_of_the_file(tmp_path: Path) -> None:
+    from agents.stores.url import open_store
+
+    # A store does not say how large a file is.
+    open_store("memory://large/v1", environment={}).write("kubelet", BODY)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", tmp_path], check=True)
+    try:
+        with pytest.raises(TransientError, match=r"MB left, too little for memory://large/v1/kubelet") as caught:
+            downloader(tmp_path).fetch(NAME, ["memory://large/v1/kubelet", "memory://large/v1/other"], SHA256)
+        left = list(tmp_path.iterdir())
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+    assert caught.value.code == "disk-full"
+    assert left == []
+
+
+def test_where_nobody_may_be_asked_nobody_is(tmp_path: Path) -> None:
+    with http_server(serve) as server:
+        with pytest.raises(RefusedError, match="which asks no network"):
+            Downloader(tmp_path, transport=Transport({}, offline=True)).fetch(NAME, [f"{server.url}/kubelet"], SHA256)
+
+        assert server.requests == []
