@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -88,6 +90,19 @@ class RaisedAlarm:
 
     member_id: int
     alarm: Alarm
+
+
+def alarms_in(errors: Iterable[str]) -> tuple[RaisedAlarm, ...]:
+    """Return the alarms that a status' complaints tell of ("memberID:10276657743932975437 alarm:NOSPACE"), sorted, each once.
+
+    Asking etcd for its alarms is a write through raft; its status is not.
+    """
+    found = {
+        RaisedAlarm(member_id=int(match[1]), alarm=Alarm[match[2]])
+        for text in errors
+        if (match := re.search(r"memberID:(\d+)\s+alarm:(NOSPACE|CORRUPT)", text))
+    }
+    return tuple(sorted(found, key=lambda raised: (raised.member_id, raised.alarm.value)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

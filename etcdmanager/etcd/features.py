@@ -107,7 +107,8 @@ def translated(inherited: Mapping[str, str], version: Version) -> dict[str, str]
 
 
 def _for_gates(inherited: Mapping[str, str]) -> dict[str, str]:
-    kept, gates = {}, {}
+    kept: dict[str, str] = {}
+    gates: dict[str, str] = {}
     for name, value in inherited.items():
         if name in _GONE_IN_3_6:
             continue

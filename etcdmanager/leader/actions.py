@@ -255,14 +255,45 @@ class StopRemoved:
     peer: str
 
 
+# --- upkeep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeVersion:
+    """Have one member run another version of etcd; raft's lead is moved away from it first."""
+
+    peer: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnableDowngrade:
+    """Have etcd (3.6 on) let members of a lower minor line join; it checks first whether it can."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelDowngrade:
+    """Take an enabled downgrade back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareHashes:
+    """Compare the keys of all members at one revision; it changes nothing, and what it finds is remembered."""
+
+    peers: tuple[str, ...]
+
+
 #: Steps of a claimed restore in which members do something.
 RestoreWork = PrepareRestore | SaveBeforeRestore | Fence | CommitRestore | VerifyRestored
 #: Steps of a claimed restore that are only recorded.
 RestoreRecord = TakeOverClaim | SkipSave | PassPointOfNoReturn
 RestoreAction = ClaimRestore | RejectCommand | ForgetCommand | AbortRestore | DropPreparation | FinishRestore | RestoreWork | RestoreRecord
 MembershipAction = AddLearner | JoinLearner | PromoteLearner | RemoveMember | StopRemoved
+UpkeepAction = ChangeVersion | EnableDowngrade | CancelDowngrade | CompareHashes
 FormationAction = DecideFormation | StartMembers | SealFormation | WriteMarker
-Action = Wait | Rest | FormationAction | RestoreAction | MembershipAction | LiftQuarantine | TakeBackup | DeleteBackups
+Action = Wait | Rest | FormationAction | RestoreAction | MembershipAction | UpkeepAction | LiftQuarantine | TakeBackup | DeleteBackups
 
 Answer = Action | Remark | None
 
@@ -272,14 +303,17 @@ def describe(action: Action) -> str:
     words = "".join(f" {c.lower()}" if c.isupper() else c for c in type(action).__name__).strip()
     match action:
         case Wait() | RejectCommand() | AbortRestore():
-            return f"{words} ({action.code}): {action.reason}"
+            words += f" ({action.code}): {action.reason}"
         case StartMembers() | PrepareRestore() | Fence() | CommitRestore() | VerifyRestored() | SaveBeforeRestore():
-            return f"{words} on {', '.join(action.peers)}"
+            words += f" on {', '.join(action.peers)}"
         case DecideFormation() | ClaimRestore():
-            return f"{words} with {', '.join(action.members)}"
+            words += f" with {', '.join(action.members)}"
+        case ChangeVersion():
+            words += f" of {action.peer} to {action.to}"
         case LiftQuarantine() | AddLearner() | JoinLearner() | StopRemoved() | DropPreparation():
-            return f"{words} of {action.peer}"
+            words += f" of {action.peer}"
         case PromoteLearner() | RemoveMember():
-            return f"{words} {action.name or 'unnamed'} ({action.member_id:x})"
+            words += f" {action.name or 'unnamed'} ({action.member_id:x})"
         case _:
-            return words
+            pass
+    return words

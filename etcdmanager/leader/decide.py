@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TypeVar, assert_never
 
 from etcdmanager.leader.actions import Action, Answer, Remark, Rest, Wait
-from etcdmanager.leader.rules import lifecycle, maintenance, membership, quarantine, restore, transport, version
+from etcdmanager.leader.rules import lifecycle, maintenance, membership, quarantine, restore, transport, versions
 from etcdmanager.leader.view import ClusterView, NoCluster, Restoring, Running, Trouble, phase_of
 
 V = TypeVar("V", NoCluster, Restoring, Running)
@@ -62,8 +62,8 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     membership.report_damaged,
     membership.report_absent,
     membership.report_missing_spec,
-    version.report_missing_binaries,
-    version.report_version_difference,
+    versions.report_missing_binaries,
+    versions.report_version_difference,
     transport.report_peer_urls,
     maintenance.report_backups_from_the_future,
     maintenance.drop_preparations,
@@ -80,6 +80,7 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     membership.add_learner,
     membership.remove_superfluous_member,
     membership.stop_removed_member,
+    versions.change_versions,
     maintenance.delete_expired_backups,
 )
 

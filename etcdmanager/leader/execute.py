@@ -15,13 +15,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
-from agents.errors import NotFoundError, TransientError
+from agents.errors import NotFoundError
 from etcdmanager.control.commands import BackupAnswer, BackupRequest, Formation
 from etcdmanager.leader import actions as a
 from etcdmanager.leader.group import Surroundings
 from etcdmanager.leader.hands import SHORT, Hands, Order, new_token
+from etcdmanager.leader.maintain import UpkeepExecutor
 from etcdmanager.leader.restoring import RestoreExecutor
-from etcdmanager.leader.view import Peer
 from etcdmanager.peering import messages as m
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class Executor:
         self._around = around
         self._hands = Hands(around)
         self._restores = RestoreExecutor(around, self._hands, now=now)
+        self._upkeep = UpkeepExecutor(self._hands, now=now)
         self._now = now
 
     async def execute(self, order: Order) -> None:
@@ -55,6 +56,8 @@ class Executor:
                 await self._delete_backups(order, order.action)
             case a.AddLearner() | a.JoinLearner() | a.PromoteLearner() | a.RemoveMember() | a.StopRemoved():
                 await self._change_membership(order, order.action)
+            case a.ChangeVersion() | a.EnableDowngrade() | a.CancelDowngrade() | a.CompareHashes():
+                await self._upkeep.execute(order, order.action)
             case _:
                 await self._restores.execute(order, order.action)
 
@@ -138,7 +141,7 @@ class Executor:
             case a.JoinLearner(peer=name):
                 await self._add_learner(order, name, list_first=False)
             case a.PromoteLearner():
-                await self._hands.etcd(_serving(order)).promote(action.member_id, deadline=order.authority.within(SHORT))
+                await self._hands.etcd(order.serving()).promote(action.member_id, deadline=order.authority.within(SHORT))
             case a.RemoveMember():
                 await self._remove(order, action)
             case a.StopRemoved(peer=name):
@@ -148,13 +151,13 @@ class Executor:
 
     async def _remove(self, order: Order, action: a.RemoveMember) -> None:
         try:
-            await self._hands.etcd(_serving(order)).remove(action.member_id, deadline=order.authority.within(SHORT))
+            await self._hands.etcd(order.serving()).remove(action.member_id, deadline=order.authority.within(SHORT))
         except NotFoundError:
             log.info("member %x was gone already", action.member_id)
 
     async def _add_learner(self, order: Order, name: str, *, list_first: bool) -> None:
         """Prepare the peer, list it as a learner, have it join. Cut off after listing, `join_learner` goes on from there."""
-        serving, peer = _serving(order), order.peer(name)
+        serving, peer = order.serving(), order.peer(name)
         members = [p.node.name for p in order.view.configured if p.cluster_token == serving.cluster_token]
         prepare = m.JoinRequest(
             phase=m.JoinPhase.PREPARE,
@@ -166,11 +169,3 @@ class Executor:
         if list_first:
             await self._hands.etcd(serving).add_learner(peer.node.peer_urls, deadline=order.authority.within(SHORT))
         await self._hands.join(order, name, replace(prepare, phase=m.JoinPhase.JOIN_EXISTING))
-
-
-def _serving(order: Order) -> Peer:
-    """Return a serving member to ask; the raft leader where it is known, for it needs no forwarding."""
-    serving = [p for p in order.view.peers if p.serves and p.etcd is not None]
-    if not serving:
-        raise TransientError("no member serves", code="no-quorum")
-    return next((p for p in serving if p.etcd is not None and p.etcd.leader_id == p.etcd.member_id), serving[0])

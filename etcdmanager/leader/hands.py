@@ -63,6 +63,13 @@ class Order:
             raise InvariantError(f"the action names {peer_id}, which the view does not have")
         return peer
 
+    def serving(self) -> Peer:
+        """Return a serving member to ask; the raft leader where it is known, for it needs no forwarding. TransientError without any."""
+        serving = [p for p in self.view.peers if p.serves and p.etcd is not None]
+        if not serving:
+            raise TransientError("no member serves", code="no-quorum")
+        return next((p for p in serving if is_raft_leader(p)), serving[0])
+
     def nodes(self, members: Iterable[str]) -> tuple[EtcdNode, ...]:
         """Return the etcd nodes of peers, by what they say of themselves; TransientError where one does not answer."""
         nodes = []
@@ -109,10 +116,14 @@ class Hands:
 
     async def lift(self, order: Order, peer_id: str) -> None:
         """Let clients reach a member; where it leads raft and another can, the lead is moved first (law R7)."""
+        await self.reconfigure(order, peer_id, m.ReconfigureRequest(quarantined=False))
+
+    async def reconfigure(self, order: Order, peer_id: str, request: m.ReconfigureRequest) -> None:
+        """Have one serving member run otherwise, which restarts its etcd; raft's lead is moved away first where it can be (law R7)."""
         peer = order.peer(peer_id)
         if is_raft_leader(peer):
             await self._move_raft_leader_away(order, peer)
-        await self.set_quarantine(order, peer_id, quarantined=False)
+        await self.connection(peer_id).reconfigure(request, order.authority.header, deadline=order.authority.within(SHORT))
 
     async def take_backup(
         self, order: Order, peers: Iterable[str], *, reason: str, label: str = "", news: Callable[[str], OnProgress] | None = None
@@ -130,7 +141,7 @@ class Hands:
                 if not isinstance(worst, TransientError | DeadlineError):
                     worst = error
                 continue
-            order.memory.backup_taken(order.view.now)
+            order.memory.backup_taken(order.view.now, verified=taken.verified)
             log.info("backup %s from %s: revision %d, %d ms (%s)", taken.name, peer, taken.revision, taken.duration_ms, reason)
             return taken
         raise worst

@@ -6,10 +6,11 @@ Everything that must survive is in the control store, in etcd or on the members'
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from agents.errors import AccessError, AgentError, NotFoundError, RefusedError, SpecError, VerificationError
+from etcdmanager.leader.upkeep import Upkeep
 from etcdmanager.leader.view import Absent, Backup, Trouble
 
 #: For these a second attempt with the same input gives the same answer.
@@ -32,6 +33,8 @@ class Memory:
     backups: tuple[Backup, ...] = ()
     expired: tuple[str, ...] = ()
     backups_seen: datetime | None = None
+    #: What version changes and maintenance go by.
+    upkeep: Upkeep = field(default_factory=Upkeep)
 
     def failed(self, rule: str, error: AgentError, now: datetime) -> Trouble:
         """Remember that a rule's action failed, and return the whole trouble."""
@@ -75,9 +78,11 @@ class Memory:
         """Forget a peer's absence."""
         self.absent.pop(peer_id, None)
 
-    def backup_taken(self, now: datetime) -> None:
-        """Remember that a backup was taken, whatever its name says of the time."""
+    def backup_taken(self, now: datetime, *, verified: bool) -> None:
+        """Remember that a backup was taken, whatever its name says of the time, and whether it was proven."""
         self.last_backup = now
+        if verified:
+            self.upkeep = replace(self.upkeep, verified_backup_at=now)
         self.backups_changed()
 
     def backups_changed(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from agents.errors import AgentError, SpecError, VerificationError
@@ -20,8 +20,10 @@ from etcdmanager.control.store import BadObject, ControlView
 from etcdmanager.etcd.answers import Member
 from etcdmanager.leader.group import Surroundings
 from etcdmanager.leader.memory import Memory
+from etcdmanager.leader.rules.versions import cluster_version_matters
+from etcdmanager.leader.upkeep import DEFAULT_UPKEEP, UpkeepPolicy
 from etcdmanager.leader.view import Absent, Backup, BackupPolicy, ClusterView, Holding, Peer, Probe, Queued, Twins, majority_token
-from etcdmanager.peering.messages import Description, Info, RestorePhase
+from etcdmanager.peering.messages import Description, EtcdCluster, Info, RestorePhase
 from etcdmanager.spec import ClusterSpec
 
 log = logging.getLogger(__name__)
@@ -52,12 +54,21 @@ class _Documents:
 class Observer:
     """Makes a ClusterView; one per manager, used only while it leads."""
 
-    def __init__(self, around: Surroundings, *, retention: Retention, policy: BackupPolicy, static_spec: ClusterSpec | None = None) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        *,
+        retention: Retention,
+        policy: BackupPolicy,
+        static_spec: ClusterSpec | None = None,
+        upkeep: UpkeepPolicy = DEFAULT_UPKEEP,
+    ) -> None:
         """`static_spec` takes the place of the control store's, as Go's static mode has it."""
         self._around = around
         self._static_spec = static_spec
         self._retention = retention
         self._policy = policy
+        self._upkeep = upkeep
         self._bad: tuple[BadObject, ...] = ()
 
     async def observe(self, memory: Memory, *, epoch: int, now: datetime) -> ClusterView:
@@ -74,7 +85,7 @@ class Observer:
         calm = documents.marker and not control.commands and not control.requests
         if not (calm and memory.backups_are_fresh(now)):
             await asyncio.to_thread(self._list_backups, memory, control, now)
-        return ClusterView(
+        view = ClusterView(
             cluster_name=self._around.cluster_name,
             now=now,
             epoch=epoch,
@@ -96,7 +107,26 @@ class Observer:
             unhealthy_since=tuple(sorted(memory.unhealthy.items())),
             probes=probes,
             twins=tuple(Twins(id=i, endpoints=t) for i in self._around.group.known() if (t := self._around.group.twins(i))),
+            upkeep=memory.upkeep,
         )
+        return replace(view, upkeep=replace(view.upkeep, policy=self._upkeep, cluster_version=await self._cluster_version(view)))
+
+    async def _cluster_version(self, view: ClusterView) -> Version | None:
+        """Return the version of the cluster where a rule needs it. etcd says it over gRPC only when asked for a downgrade, from 3.5 on."""
+        members = cluster_version_matters(view)
+        serving = [p for p in view.configured if p.serves]
+        if members is None or not serving:
+            return None
+        client = self._around.etcds.client(serving[0].node, quarantined=serving[0].quarantined)
+        for above in (0, 1):
+            # All members run `members`; the cluster's version is that, or the one before until etcd has noticed.
+            try:
+                found = await client.can_downgrade(f"{members.major}.{members.minor - above - 1}.0", deadline=MEMBERS_WITHIN)
+            except AgentError as error:
+                log.debug("%s does not tell the cluster's version: %s", serving[0].id, error)
+                continue
+            return Version.parse(found)
+        return None
 
     async def _probes(self, members: Sequence[Member], peers: Sequence[Peer], memory: Memory, now: datetime) -> tuple[Probe, ...]:
         """Ask the members themselves that no manager shows serving: a blank twin may have answered in a living one's place."""
@@ -227,6 +257,8 @@ def peer_from_description(described: Description) -> Peer:
         etcd=described.etcd if settled else None,
         prepared_token=prepared,
         problem=_problem(described),
+        state_peer_urls=_state_peer_urls(described.peer_id, cluster),
+        disk_free_bytes=described.disk.free_bytes,
     )
 
 
@@ -242,6 +274,12 @@ def peer_from_info(peer_id: str, info: Info) -> Peer:
         quarantined=info.state is not None and cluster is not None and info.state.quarantined,
         etcd_version=info.state.etcd_version if info.state is not None and cluster is not None else "",
     )
+
+
+def _state_peer_urls(peer_id: str, cluster: EtcdCluster | None) -> tuple[str, ...]:
+    """Return where a member's state has its etcd listen for the others."""
+    node = cluster.node(peer_id) if cluster is not None else None
+    return node.peer_urls if node is not None else ()
 
 
 def _problem(described: Description) -> str:

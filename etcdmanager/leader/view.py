@@ -17,7 +17,8 @@ from enum import Enum
 
 from agents.versions import Version
 from etcdmanager.control.commands import BackupRequest, Claim, Formation, RestoreCommand
-from etcdmanager.etcd.answers import Member
+from etcdmanager.etcd.answers import Member, RaisedAlarm, alarms_in
+from etcdmanager.leader.upkeep import NOTHING_SEEN, Upkeep
 from etcdmanager.peering.messages import LiveStatus
 from etcdmanager.quorum import quorum
 from etcdmanager.spec import ClusterSpec, EtcdNode
@@ -60,6 +61,10 @@ class Peer:
     prepared_token: str = ""
     #: Why it is DAMAGED, or why its etcd does not start; "" for neither.
     problem: str = ""
+    #: Where its state has its etcd listen for other members; () unless it holds a cluster.
+    state_peer_urls: tuple[str, ...] = ()
+    #: Of the file system with its data; 0 where it does not say.
+    disk_free_bytes: int = 0
 
     @property
     def serves(self) -> bool:
@@ -181,6 +186,8 @@ class ClusterView:
     #: The members that were asked themselves in this round; one that is not in here was not asked.
     probes: tuple[Probe, ...] = ()
     twins: tuple[Twins, ...] = ()
+    #: For version changes and maintenance.
+    upkeep: Upkeep = NOTHING_SEEN
 
     def probe(self, member_id: int) -> Probe | None:
         """Return what came of asking a member itself; None where it was not asked."""
@@ -216,6 +223,11 @@ class ClusterView:
     def from_the_future(self) -> tuple[Backup, ...]:
         """Return the backups whose names say that they will be taken."""
         return tuple(b for b in self.backups if b.taken_at > self.now + CLOCKS_MAY_DIFFER)
+
+    @property
+    def alarms(self) -> tuple[RaisedAlarm, ...]:
+        """Return etcd's own alarms, as any member that answers tells them."""
+        return alarms_in(text for p in self.peers if p.etcd is not None for text in p.etcd.errors)
 
     @property
     def configured(self) -> tuple[Peer, ...]:

@@ -1,0 +1,100 @@
+"""Carrying out version changes and maintenance of a running cluster; `execute` hands these actions here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from agents.errors import AgentError, ConflictError, TransientError
+from etcdmanager.etcd.answers import HashKV
+from etcdmanager.leader import actions as a
+from etcdmanager.leader.hands import SHORT, Hands, Order
+from etcdmanager.leader.upkeep import HashComparison, MemberHash
+from etcdmanager.leader.view import Peer
+from etcdmanager.peering import messages as m
+
+log = logging.getLogger(__name__)
+
+#: A hash reads the whole database: 8 GiB, from the page cache or a disk that does 300 MB/s.
+HASH = timedelta(seconds=30)
+
+
+class UpkeepExecutor:
+    """Does what the rules of versions and maintenance ask for."""
+
+    def __init__(self, hands: Hands, *, now: Callable[[], datetime]) -> None:
+        self._hands = hands
+        self._now = now
+
+    async def execute(self, order: Order, action: a.UpkeepAction) -> None:
+        """Do it; any AgentError means that it was not, or not wholly, done."""
+        match action:
+            case a.ChangeVersion(peer=peer, to=to):
+                log.info("taking %s to etcd %s", peer, to)
+                await self._hands.reconfigure(
+                    order, peer, m.ReconfigureRequest(quarantined=order.peer(peer).quarantined, set_etcd_version=to)
+                )
+            case a.EnableDowngrade(to=to):
+                await self._enable_downgrade(order, to)
+            case a.CancelDowngrade():
+                await self._cancel_downgrade(order)
+            case a.CompareHashes(peers=peers):
+                await self._compare_hashes(order, peers)
+            case _:
+                assert_never(action)
+
+    async def _enable_downgrade(self, order: Order, to: str) -> None:
+        """Enable it where etcd says that it can; an etcd that cannot is never asked to (3.5 hangs)."""
+        client = self._hands.etcd(order.serving())
+        try:
+            await client.can_downgrade(to, deadline=order.authority.within(SHORT))
+            await client.enable_downgrade(to, deadline=order.authority.within(SHORT))
+        except ConflictError as error:
+            if error.code != "etcd-downgrade-under-way":
+                raise
+        log.info("etcd's own downgrade to %s is enabled", to)
+
+    async def _cancel_downgrade(self, order: Order) -> None:
+        try:
+            await self._hands.etcd(order.serving()).cancel_downgrade(deadline=order.authority.within(SHORT))
+        except ConflictError as error:
+            if error.code != "etcd-no-downgrade":
+                raise
+        log.info("etcd's own downgrade is cancelled")
+
+    async def _compare_hashes(self, order: Order, peers: tuple[str, ...]) -> None:
+        """Hash the keys of all `peers` at the revision that the last of them has reached."""
+        asked = [order.peer(name) for name in peers]
+        revision = min(await asyncio.gather(*(self._revision(peer) for peer in asked)))
+        hashes = await asyncio.gather(*(self._hash(peer, revision) for peer in asked))
+        found = HashComparison(
+            at=self._now(),
+            revision=revision,
+            hashes=tuple(
+                MemberHash(
+                    peer=peer.id,
+                    version=peer.etcd.version if peer.etcd is not None else "",
+                    hash=one.hash,
+                    compact_revision=one.compact_revision,
+                )
+                for peer, one in zip(asked, hashes, strict=True)
+            ),
+        )
+        order.memory.upkeep = replace(order.memory.upkeep, hashes=found)
+        if found.odd:
+            log.error("at revision %d the members hold different keys: %s", revision, found.hashes)
+        else:
+            log.info("all %d members hold the same keys at revision %d", len(asked), revision)
+
+    async def _revision(self, peer: Peer) -> int:
+        return (await self._hands.etcd(peer).status(deadline=SHORT)).revision
+
+    async def _hash(self, peer: Peer, revision: int) -> HashKV:
+        try:
+            return await self._hands.etcd(peer).hash_kv(revision=revision, deadline=HASH)
+        except AgentError as error:
+            raise TransientError(f"the keys of {peer.id} were not hashed: {error}", code="hash-not-compared") from error
