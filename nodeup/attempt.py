@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from agents.clock import Clock, SystemClock
@@ -17,6 +17,8 @@ from nodeup.engine.owned import after_complete_run, read_manifest, write_manifes
 from nodeup.engine.recorder import Recorder
 from nodeup.loop import StoppableClock, Stopped
 from nodeup.progress import Progress
+from nodeup.resources.kinds import AnyResource
+from nodeup.resources.protocol import RunContext
 from nodeup.session import Options, Session, open_session
 
 log = logging.getLogger(__name__)
@@ -64,20 +66,19 @@ def attempt(
         session.context.digests.save()
     if result.is_complete and choose is None:
         session.context.journal.forget_others(step.id for step in session.graph.steps)
-    settle(session, recorder, complete=result.is_complete and choose is None)
+    settle(recorder, graph, session.planned, session.host, session.context, complete=result.is_complete and choose is None)
     if stopping.is_set() and not result.is_complete:
         raise Stopped("nodeup was told to stop; the next run completes what is missing")
     return result
 
 
-def settle(session: Session, recorder: Recorder, *, complete: bool) -> None:
+def settle(recorder: Recorder, graph: Graph, planned: Sequence[AnyResource], host: Host, context: RunContext, *, complete: bool) -> None:
     """Write down what is ours after an attempt, and forget what is too old; an error in it is only told: the node is as it should be."""
-    host = session.host
     try:
         recorder.end(complete=complete)
         manifest = read_manifest(host)
         if complete:
-            manifest = after_complete_run(manifest, session.graph.steps, session.planned, host, session.context)
+            manifest = after_complete_run(manifest, graph.steps, planned, host, context)
         elif manifest.settled == recorder.run.id:
             # This run may go on: what it changes from here on must be read again.
             earlier = [run.id for run in read_runs(host) if run.id < recorder.run.id]

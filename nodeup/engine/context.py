@@ -32,6 +32,8 @@ class EngineContext:
     addresses: tuple[str, ...] = ()
     #: Asks kops-controller; None on nodes that sign for themselves.
     obtain: Callable[[WantedCertificates], None] | None = None
+    #: Asks EC2; None where nothing was planned that needs it.
+    prefix: Callable[[], str] | None = None
     _outputs: dict[tuple[str, str], bytes] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -101,6 +103,12 @@ class EngineContext:
         if self.obtain is None:
             raise InvariantError("certificates of kops-controller are planned for a node that signs for itself")
         self.obtain(wanted)
+
+    def ipv6_prefix(self) -> str:
+        """Ask the metadata service, then EC2."""
+        if self.prefix is None:
+            raise InvariantError("an IPv6 prefix is planned where EC2 may not be asked")
+        return self.prefix()
 
     def address_texts(self) -> tuple[str, ...]:
         """Return the node's addresses."""

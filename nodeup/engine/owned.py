@@ -28,6 +28,8 @@ from nodeup.resources.unit import Unit
 log = logging.getLogger(__name__)
 
 OWNED = f"{STATE_DIRECTORY}/owned.json"
+#: Nobody else puts what a plan asks for here. Elsewhere a file that was as wanted before we ever wrote it is somebody else's.
+_OUR_PLACES = ("/etc/kubernetes/", "/etc/node-agents/", "/srv/kubernetes/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,10 +138,15 @@ def split_foreign(
 def after_complete_run(
     manifest: Manifest, steps: Sequence[Step], planned: Sequence[AnyResource], host: Host, context: RunContext
 ) -> Manifest:
-    """Return what is ours after a run that made all `steps`: those of them that are things of ours, and what of the plan was left out."""
+    """Return what is ours after a run that made all `steps`: what of them it or an earlier run wrote, and what of the plan was left out.
+
+    What was as wanted without our doing is not ours. So, if our state was lost, less is removed later than could be, never more.
+    """
     directory = context.distribution.unit_directory
     things = {key: manifest.things[key] for key in keys_of(planned, directory) if key in manifest.things}
     for owned in _ours(steps, planned, directory):
+        if owned.key not in manifest.things and not owned.path.startswith(_OUR_PLACES):
+            continue
         signature = signature_at(owned.path, host, context) if owned.path else None
         former = manifest.things[owned.key].former if owned.key in manifest.things else None
         things[owned.key] = replace(owned, signatures=(signature,) if signature else (), former=former)
@@ -180,7 +187,9 @@ def _merged(owned: Owned | None, change: Change) -> Owned | None:
     if owned is None:
         if not change.owned or not (change.after or (change.unit and not change.path)):
             return None
-        former = change.before if change.before is not None and change.before.signature != change.after else None
+        # The same bytes before and after: of a place of ours, and of a unit, that is our own, of a time that we do not remember.
+        same = change.before is not None and change.before.signature == change.after
+        former = None if same and (change.unit or change.path.startswith(_OUR_PLACES)) else change.before
         signatures = (change.after,) if change.after else ()
         return Owned(path=change.path, unit=change.unit, signatures=signatures, former=former, on_change=change.on_change)
     if not change.after or change.after in owned.signatures:
