@@ -14,14 +14,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from agents.documents import load_yaml
 from agents.errors import AccessError, InvariantError, NotFoundError, SpecError, TransientError
 from agents.pki.keyset import Keyset
 from agents.secret import Secret
-from agents.stores.protocol import Store
-from agents.stores.url import open_blob, open_store
+from agents.stores.url import open_blob, open_store, split_blob
 from nodeup.bootstrap.messages import NodeConfig
 from nodeup.spec.boot import BootConfig, decode_boot_config
 from nodeup.spec.node import DEPRECATED_TOKENS, NodeSpec, decode_node_spec
@@ -36,15 +35,38 @@ LEGACY_KEYSETS = {"service-account": "master", "kubernetes-ca": "ca"}
 READERS = 8
 
 
+class Blobs(Protocol):
+    """What is asked of a state store here: whole blobs, by their key."""
+
+    @property
+    def url(self) -> str:
+        """The URL that names it, without a trailing slash."""
+        ...
+
+    def read(self, key: str) -> bytes:
+        """Return a blob; NotFoundError for one that does not exist."""
+        ...
+
+
+#: Opens the blobs below a URL.
+OpenBlobs = Callable[[str], Blobs]
+
+
 def load_boot_config(conf: str, environment: Mapping[str, str]) -> BootConfig:
     """Read the boot configuration from a file of this machine, a store's URL, or GCE's metadata (metadata://gce/…)."""
     return decode_boot_config(load_yaml(_conf_bytes(conf, environment), where=conf), where=conf)
 
 
 def load_node_spec(
-    boot: BootConfig, environment: Mapping[str, str], *, from_controller: Callable[[], NodeConfig] | None = None
+    boot: BootConfig,
+    environment: Mapping[str, str],
+    *,
+    from_controller: Callable[[], NodeConfig] | None = None,
+    open_blobs: OpenBlobs | None = None,
 ) -> NodeSpec:
     """Fetch, check and decode everything that the boot configuration leads to; `from_controller` is asked where that names a ConfigServer.
+
+    `open_blobs` stands for the state stores: a recorder, or what a bundle brought; by default they are opened by their URLs.
 
     TransientError with code "config-hash" while the state store has another version of the configuration than user data
     names: kops updates the store and the machines' user data one after the other, so it may pass.
@@ -57,17 +79,23 @@ def load_node_spec(
         return _from_controller(boot, from_controller())
     if not boot.config_url:
         raise SpecError("the boot configuration has neither ConfigBase nor ConfigServer, so there is no configuration to find")
-    content = _blob(boot.config_url, environment)
+    opened = open_blobs or (lambda url: open_store(url, environment=environment))
+    content = _read(boot.config_url, opened)
     check_hash(content, boot)
     spec = decode_node_spec(load_yaml(content, where=boot.config_url), boot, where=boot.config_url)
-    config_store = spec.config.section("configStore")
-    keypairs = config_store.text("keypairs") or f"{boot.config_base}/pki"
-    secrets = config_store.text("secrets") or f"{boot.config_base}/secrets"
+    keypairs, secrets = secret_places(spec)
     return spec.with_material(
-        keysets=_keysets(open_store(keypairs, environment=environment), spec.keyset_names),
-        secrets=_secrets(open_store(secrets, environment=environment)),
-        manifests=_found(spec.manifest_urls, lambda url: _blob(url, environment)),
+        keysets=_keysets(opened(keypairs), spec.keyset_names),
+        secrets=_secrets(opened(secrets)),
+        manifests=_found(spec.manifest_urls, lambda url: _read(url, opened)),
     )
+
+
+def secret_places(spec: NodeSpec) -> tuple[str, str]:
+    """Return the URLs below which the cluster's keysets and its secrets are."""
+    places = spec.config.section("configStore")
+    base = spec.boot.config_base
+    return places.text("keypairs") or f"{base}/pki", places.text("secrets") or f"{base}/secrets"
 
 
 def _from_controller(boot: BootConfig, config: NodeConfig) -> NodeSpec:
@@ -111,7 +139,7 @@ def _conf_bytes(conf: str, environment: Mapping[str, str]) -> bytes:
         raise TransientError(f"boot configuration {conf}: {error.strerror}") from error
 
 
-def _keysets(store: Store, names: Iterable[str]) -> dict[str, Keyset]:
+def _keysets(store: Blobs, names: Iterable[str]) -> dict[str, Keyset]:
     """Return the keysets that exist; one that is missing is only missed when something must be signed with it."""
 
     def read(name: str) -> Keyset:
@@ -127,7 +155,7 @@ def _keysets(store: Store, names: Iterable[str]) -> dict[str, Keyset]:
     return _found(names, read)
 
 
-def _secrets(store: Store) -> dict[str, Secret]:
+def _secrets(store: Blobs) -> dict[str, Secret]:
     return _found(SECRETS, lambda name: decode_secret(store.read(name), where=f"{store.url}/{name}"))
 
 
@@ -143,6 +171,11 @@ def decode_secret(content: bytes, *, where: str) -> Secret:
 def _blob(url: str, environment: Mapping[str, str]) -> bytes:
     store, key = open_blob(url, environment=environment)
     return store.read(key)
+
+
+def _read(url: str, opened: OpenBlobs) -> bytes:
+    parent, key = split_blob(url)
+    return opened(parent).read(key)
 
 
 def _found(names: Iterable[str], read: Callable[[str], Value]) -> dict[str, Value]:

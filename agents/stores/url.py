@@ -48,10 +48,16 @@ def open_store(url: str, *, environment: Mapping[str, str]) -> Store:
 
 def open_blob(url: str, *, environment: Mapping[str, str]) -> tuple[Store, str]:
     """Return the store that holds the one blob at `url`, and its key there; kops' configuration names many blobs by full URL."""
+    parent, name = split_blob(url)
+    return open_store(parent, environment=environment), name
+
+
+def split_blob(url: str) -> tuple[str, str]:
+    """Return the URL of the store that holds the one blob at `url`, and its key there; SpecError for a URL without either."""
     parent, separator, name = url.rstrip("/").rpartition("/")
     if not separator or not name or parent.endswith(":/"):
         raise SpecError(f"{url!r} names no blob; wanted the URL of a store, a slash and a key", code="store-malformed-url")
-    return open_store(parent or "/", environment=environment), name
+    return parent or "/", name
 
 
 def _local(url: str, path: str) -> Store:
