@@ -1,4 +1,4 @@
-# Every target sets up what it needs; `make help` lists them. Nothing here needs root, except test-machines.
+# Every target sets up what it needs; `make help` lists them. Nothing here needs root, except test-machines and test-kubernetes.
 PYTHON := .venv/bin/python
 VENV   := .venv/.complete
 ETCD   := .cache/etcd/default/etcd
@@ -43,12 +43,16 @@ property: $(VENV)  ## the property tests, with many more examples than `make tes
 	HYPOTHESIS_PROFILE=thorough $(PYTEST) -n $(WORKERS) -m "not etcd and not machine and not conformance" -k "propert or never or always"
 
 ##@ Long suites
-.PHONY: conformance test-machines bench
+.PHONY: conformance test-machines test-kubernetes bench
 conformance: $(VENV)  ## every case of the corpus (KOPS_CONFORMANCE_CORPUS, default ../shared/conformance/corpus.tar.xz)
 	$(PYTEST) -n $(WORKERS) tests/conformance
 
 test-machines: $(VENV) $(ETCD)  ## booted Debian machines with systemd and cloud-init; needs root
 	$(PYTEST) tests/machines
+
+test-kubernetes: $(VENV) $(ETCD)  ## a real Kubernetes 1.20 on such a machine; the first time it is built, in ten minutes; needs root
+	tests/kubernetes/build
+	$(PYTEST) -s tests/kubernetes
 
 bench: $(VENV) $(ETCD)  ## the figures of docs/benchmarks.md
 	$(PYTHON) benchmarks/all.py

@@ -132,5 +132,6 @@ func hello() error {
 		return err
 	}
 	http.HandleFunc("/", func(response http.ResponseWriter, _ *http.Request) { fmt.Fprintln(response, "hello from", name) })
+	fmt.Println(name, "listens")
 	return http.ListenAndServe(":8080", nil)
 }

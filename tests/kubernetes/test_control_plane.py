@@ -27,6 +27,13 @@ WORKLOAD = {
     "apiVersion": "v1",
     "kind": "List",
     "items": [
+        {  # what kops' addon kubelet-api.rbac grants: the API server may ask kubelets for logs
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "kops:system:kubelet-api-admin"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:kubelet-api-admin"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "kubelet-api"}],
+        },
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -94,6 +101,7 @@ def test_nodeup_alone_makes_a_machine_that_is_a_kubernetes_which_runs_pods(clust
 
     assert json.loads(cluster.kubectl("version -o json"))["serverVersion"]["gitVersion"] == f"v{VERSION}"
     assert cluster.answer(SERVICE_ADDRESS).startswith("hello from hello-")
+    assert "listens" in cluster.kubectl("logs deployment/hello"), "the API server and the kubelet trust each other's certificates"
     assert all(process(machine, component) for component in COMPONENTS)
     print(cluster.kubectl("get nodes,pods --all-namespaces -o wide"), memory(machine), sep="\n")
 
