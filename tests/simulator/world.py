@@ -14,15 +14,17 @@ from typing import assert_never
 from agents.versions import Version
 from etcdmanager.control.commands import BackupRequest, Claim, Formation, RestoreCommand
 from etcdmanager.etcd.answers import Member
+from etcdmanager.etcd.features import line
 from etcdmanager.leader import actions as a
 from etcdmanager.leader.decide import Decision, decide
+from etcdmanager.leader.rules.versions import cluster_version_matters
+from etcdmanager.leader.upkeep import HashComparison, MemberHash, Upkeep
 from etcdmanager.leader.view import Absent, Backup, BackupPolicy, ClusterView, Holding, Peer, Probe, Queued, Trouble
 from etcdmanager.peering.messages import LiveStatus
 from etcdmanager.quorum import quorum
 from etcdmanager.spec import ClusterSpec, EtcdNode
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-VERSION = Version.parse("3.5.16")
 Effect = Callable[[], None]
 
 
@@ -44,6 +46,12 @@ class Disk:
     prepared: str = ""
     #: Rounds until its etcd serves again after a start.
     starting: int = 0
+    #: The etcd that it is told to run, which is also what runs; "" before the first.
+    version: str = ""
+    binaries: set[str] = field(default_factory=lambda: {"3.5.16"})
+    #: Whether its etcd ends right after each start.
+    crashes: bool = False
+    free_bytes: int = 10 << 30
     #: The leader does not reach its manager; its etcd goes on.
     cut_off: bool = False
     #: A manager of the same name with a blank disk answers in its manager's place.
@@ -86,6 +94,19 @@ class World:
     start_rounds: int = 1
     last_backup: datetime | None = None
     last_cleanup: datetime | None = None
+    #: token -> etcd's cluster version, as (major, minor); it only rises, but for etcd's own downgrade
+    cluster_versions: dict[str, tuple[int, int]] = field(default_factory=dict)
+    #: token -> the minor line to which etcd's own downgrade is enabled
+    downgrades: dict[str, tuple[int, int]] = field(default_factory=dict)
+    upkeep: Upkeep = field(default_factory=Upkeep)
+    #: What a member's keys hash to where it is not what all others have.
+    odd_hashes: dict[str, int] = field(default_factory=dict)
+    #: etcd's complaints, as each member's status has them.
+    alarms: list[str] = field(default_factory=list)
+    #: Versions whose etcd ends right after each start.
+    broken_versions: set[str] = field(default_factory=set)
+    #: Each restart by a change of version, in order.
+    restarts: list[tuple[str, str]] = field(default_factory=list)
     #: How wrong the clock is by which members name backups.
     skew: timedelta = timedelta()
     #: Raises to make an effect on a peer fail.
@@ -98,7 +119,7 @@ class World:
     def serving(self, token: str) -> list[Disk]:
         """Return the disks whose etcd of that incarnation follows a raft leader."""
         listed = self.clusters.get(token, {})
-        running = [d for d in self.disks.values() if d.up and d.token == token and d.id in listed and not d.starting]
+        running = [d for d in self.disks.values() if d.up and d.token == token and d.id in listed and not d.starting and not d.crashes]
         voting = [d for d in running if not listed[d.id][1]]
         voters = sum(1 for _, learner in listed.values() if not learner)
         return running if voters and len(voting) >= quorum(voters) else []
@@ -117,7 +138,7 @@ class World:
                 Member(id=i, name=n, peer_urls=(f"https://{n}:2380",), client_urls=(), is_learner=learner)
                 for n, (i, learner) in sorted(self.clusters[tokens[0]].items())
             )
-        return ClusterView(
+        view = ClusterView(
             cluster_name="etcd",
             now=self.now,
             epoch=self.epoch,
@@ -142,6 +163,10 @@ class World:
             unhealthy_since=tuple(sorted(self.unhealthy.items())),
             probes=self._probes(),
         )
+        asked = cluster_version_matters(view)
+        found = self.cluster_versions.get(tokens[0]) if tokens and asked is not None else None
+        cluster = Version(major=found[0], minor=found[1]) if found is not None else None
+        return replace(view, upkeep=replace(self.upkeep, cluster_version=cluster))
 
     def _probes(self) -> tuple[Probe, ...]:
         """Return what the members themselves answer that were not seen serving for a while."""
@@ -153,7 +178,7 @@ class World:
         if disk.shadowed:
             return self._peer(Disk(id=disk.id), serves=False)
         status = None
-        if disk.token and not disk.starting:
+        if disk.token and not disk.starting and not disk.crashes:
             leader = self.serving(disk.token)[0].member_id if serves else 0
             learner = self.clusters[disk.token].get(disk.id, (0, False))[1]
             status = LiveStatus(
@@ -165,8 +190,11 @@ class World:
                 raft_term=1,
                 revision=1,
                 db_size_bytes=1,
-                version="3.5.16",
+                version=disk.version,
                 is_learner=learner,
+                errors=tuple(self.alarms),
+                storage_version=self._storage_version(disk),
+                downgrade_target=self._downgrade_target(disk),
             )
         return Peer(
             id=disk.id,
@@ -175,12 +203,22 @@ class World:
             cluster_token=disk.token,
             quarantined=disk.quarantined,
             exposed=bool(disk.token) and not disk.quarantined,
-            etcd_version="3.5.16" if disk.token else "",
-            versions=(VERSION,),
+            etcd_version=disk.version if disk.token else "",
+            versions=tuple(sorted(Version.parse(text) for text in disk.binaries)),
             etcd=status,
             prepared_token=disk.prepared,
-            problem=disk.damaged,
+            problem=disk.damaged or ("etcd ended 3 times" if disk.crashes else ""),
+            disk_free_bytes=disk.free_bytes,
         )
+
+    def _downgrade_target(self, disk: Disk) -> str:
+        """Return what etcd says of itself from 3.6 on."""
+        target = self.downgrades.get(disk.token) if line(Version.parse(disk.version)) >= (3, 6) else None
+        return f"{target[0]}.{target[1]}.0" if target else ""
+
+    def _storage_version(self, disk: Disk) -> str:
+        """Return the format of the database, which follows a downgrade at once here."""
+        return self._downgrade_target(disk) or (disk.version if line(Version.parse(disk.version)) >= (3, 6) else "")
 
     # --- the loop
 
@@ -207,6 +245,7 @@ class World:
         self.epoch += 1
         self.troubles.clear()
         self.last_backup = None
+        self.upkeep = Upkeep(policy=self.upkeep.policy)
 
     def tick(self, step: timedelta = timedelta(seconds=2)) -> None:
         """Let time pass."""
@@ -214,12 +253,25 @@ class World:
         for disk in self.disks.values():
             disk.starting = max(0, disk.starting - 1) if disk.up else disk.starting
         for token, listed in self.clusters.items():
+            self._agree_on_version(token)
             serving = {d.id for d in self.serving(token) if not d.cut_off and not d.shadowed}
             for name, (member_id, _) in listed.items():
                 if name in serving:
                     self.unhealthy.pop(member_id, None)
                 else:
                     self.unhealthy.setdefault(member_id, self.now)
+
+    def _agree_on_version(self, token: str) -> None:
+        """Raise the cluster's version once all members run more, or end a downgrade that all have followed."""
+        members = [d for d in self.disks.values() if d.token == token and d.id in self.clusters[token]]
+        if not members or any(not d.up or d.starting or d.crashes for d in members):
+            return
+        lines = [line(Version.parse(d.version)) for d in members]
+        target = self.downgrades.get(token)
+        if target is None:
+            self.cluster_versions[token] = max(min(lines), self.cluster_versions.get(token, (0, 0)))
+        elif max(lines) == target:
+            del self.downgrades[token]
 
     def settle(self, rounds: int = 60) -> Decision:
         """Go on until there is nothing to do but wait; fail loudly where that never comes."""
@@ -246,7 +298,7 @@ class World:
 
     # --- what is done
 
-    def effects(self, action: a.Action) -> Iterator[Effect]:  # noqa: C901  a case for each action
+    def effects(self, action: a.Action) -> Iterator[Effect]:  # noqa: C901, PLR0912  a case for each action
         """Yield the effects of an action, in the real executor's order."""
         match action:
             case a.Wait() | a.Rest():
@@ -269,6 +321,8 @@ class World:
                 yield lambda: self._answer(requests)
             case a.DeleteBackups(names=names):
                 yield lambda: self._delete(names)
+            case a.ChangeVersion() | a.EnableDowngrade() | a.CancelDowngrade() | a.CompareHashes():
+                yield lambda: self._maintain(action)
             case a.AddLearner() | a.JoinLearner() | a.PromoteLearner() | a.RemoveMember():
                 yield from self._membership_effects(action)
             case a.StopRemoved(peer=peer):
@@ -340,6 +394,39 @@ class World:
             case _:
                 assert_never(action)
 
+    def _maintain(self, action: a.UpkeepAction) -> None:
+        token = self.open_to_clients()[0]
+        match action:
+            case a.ChangeVersion(peer=peer, to=to):
+                self._change_version(self._disk(peer, action), to)
+            case a.EnableDowngrade(to=to):
+                target = line(Version.parse(to))
+                assert self.cluster_versions[token] == (target[0], target[1] + 1), "etcd refuses"
+                self.downgrades[token] = self.cluster_versions[token] = target
+            case a.CancelDowngrade():
+                self.downgrades.pop(token, None)
+            case a.CompareHashes(peers=peers):
+                hashes = tuple(
+                    MemberHash(peer=p, version=self.disks[p].version, hash=self.odd_hashes.get(p, 7), compact_revision=1)
+                    for p in sorted(peers)
+                )
+                self.upkeep = replace(self.upkeep, hashes=HashComparison(at=self.now, revision=1, hashes=hashes))
+            case _:
+                assert_never(action)
+
+    def _change_version(self, disk: Disk, to: str) -> None:
+        assert to in disk.binaries, f"{disk.id} has no etcd {to}"
+        members = [d for d in self.disks.values() if d.token == disk.token and d.id in self.clusters[disk.token]]
+        assert all(d in self.serving(disk.token) for d in members if d is not disk), "never two members down at once"
+        before, after = line(Version.parse(disk.version)), line(Version.parse(to))
+        assert after[1] - before[1] <= 1, "etcd is never taken over two minors at once"
+        assert after >= self.cluster_versions.get(disk.token, (0, 0)), "that etcd would not start"
+        if after >= (3, 6) > before:
+            assert all(Version.parse(d.version).at_least(3, 5, 26) for d in members), "removed members would come back"
+        disk.version, disk.crashes = to, to in self.broken_versions
+        self._start(disk, disk.token, disk.member_id, quarantined=disk.quarantined)
+        self.restarts.append((disk.id, to))
+
     def _disk(self, peer: str, action: a.Action) -> Disk:
         disk = self.disks[peer]
         if not disk.up or disk.cut_off:
@@ -368,6 +455,9 @@ class World:
 
     def _start(self, disk: Disk, token: str, member_id: int, *, quarantined: bool) -> None:
         disk.token, disk.member_id, disk.quarantined, disk.starting = token, member_id, quarantined, self.start_rounds
+        if not disk.version:
+            running = [d.version for d in self.disks.values() if d.token == token and d.version]
+            disk.version = min(running, default=self.spec.etcd_version if self.spec else "3.5.16")
 
     def _set_quarantine(self, disk: Disk, *, quarantined: bool) -> None:
         if disk.quarantined != quarantined:
@@ -378,6 +468,7 @@ class World:
         name = f"{taken_at:%Y-%m-%dT%H:%M:%SZ}-000001"
         self.backups = sorted([*self.backups, Backup(name=name, taken_at=taken_at)], key=lambda b: b.taken_at)
         self.last_backup = self.now
+        self.upkeep = replace(self.upkeep, verified_backup_at=self.now)
         self.backup_contents[name] = self.contents[disk.token]
 
     def _answer(self, requests: tuple[BackupRequest, ...]) -> None:
