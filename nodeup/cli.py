@@ -19,6 +19,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
     {
         "plan": "show what apply would change; changes, downloads and asks nothing (exit 0: nothing, 2: changes)",
         "apply": "make the machine so, and look again",
+        "rollback": "put files and units back to as they were before a run; shows it first, does it with --yes",
         "verify": "compare everything, by its bytes, with what is wanted (exit 0: equal, 2: drift)",
         "render": "write all files, certificates and units below a directory; no commands, no machine needed",
         "explain": "show where a file, unit or other thing comes from and what it waits for",
@@ -26,6 +27,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "bundle": "make, check or apply one archive with everything that an air-gapped node needs",
         "install": "install nodeup's own unit, kops-configuration.service, and start it",
         "status": "show what nodeup on this machine does, or did last",
+        "doctor": "look for what is wrong with this node: ranked findings, each with what to do (exit 0: nothing, 2: findings)",
     }
 )
 

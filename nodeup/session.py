@@ -106,7 +106,7 @@ def open_session(
     spec = load_node_spec(boot, options.environment, from_controller=worker.node_config)
     if spec.unknown_fields:
         log.warning("fields that this version does not know, and does not act on: %s", ", ".join(spec.unknown_fields))
-    facts = observe(_observed_host(host), _network_facts(options, host, spec), options.environment)
+    facts = observe(observed_host(host), _network_facts(options, host, spec), options.environment)
     plan_context = context_of(spec, facts, options.profile)
     planned = plan(spec, facts, options.profile)
     resources, left_out = _for_host(planned, options, facts)
@@ -182,7 +182,7 @@ def _network_facts(options: Options, host: Host, spec: NodeSpec) -> NetworkFacts
     return remembered_network(host, cloud)
 
 
-def _observed_host(host: Host) -> Host:
+def observed_host(host: Host) -> Host:
     """Return where to look for facts: a directory without an os-release is a target to render to, not an image of a machine."""
     for path in ("/etc/os-release", "/usr/lib/os-release"):
         try:
