@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.cli import CommonOptions, common, emit
-from agents.errors import NotFoundError
 from agents.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -37,52 +36,23 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from agents.clock import SystemClock
     from agents.host.local import LocalHost
     from agents.host.rooted import RootedHost
+    from nodeup.last_status import latest_view
 
     host = LocalHost() if arguments.root is None else RootedHost(arguments.root)
     clock, options = SystemClock(), common(arguments)
-    view = _watched(host, clock, options) if arguments.watch else look(host, clock)
+    view = _watched(host, clock, options) if arguments.watch else latest_view(host, clock)
     if not arguments.watch or not options.json:
         _show(view, options)
     return ExitCode.OK if view.state == "done" and not view.is_before_boot else ExitCode.FINDING
 
 
-def look(host: Host, clock: Clock) -> StatusView:
-    """Return what is known now: the status of this boot, else that of the last run on disk."""
-    from nodeup.lock import is_locked
-    from nodeup.observe import hostname
-    from nodeup.progress import boot_id
-    from nodeup.status_view import StatusView
-
-    status, is_of_this_boot = _latest(host)
-    written_in = status.details.get("bootId")
-    return StatusView(
-        hostname=hostname(host),
-        status=status,
-        now=clock.now(),
-        is_alive=is_locked(host),
-        is_before_boot=not is_of_this_boot and written_in != boot_id(host),
-    )
-
-
-def _latest(host: Host) -> tuple[Status, bool]:
-    from agents.status import read_status, status_path
-    from nodeup.progress import LAST_RUN
-
-    try:
-        return read_status(host, status_path("nodeup")), True
-    except NotFoundError:
-        pass
-    try:
-        return read_status(host, LAST_RUN), False
-    except NotFoundError as error:
-        raise NotFoundError("nodeup has never run on this machine", hint="journalctl -u kops-configuration") from error
-
-
 def _watched(host: Host, clock: Clock, options: CommonOptions) -> StatusView:
     """Show the status until it is over, and return the last; on a terminal it is drawn in place."""
+    from nodeup.last_status import latest_view
+
     shown = None
     while True:
-        view = look(host, clock)
+        view = latest_view(host, clock)
         if options.json:
             shown = _show_line(view, shown)
         elif sys.stdout.isatty():

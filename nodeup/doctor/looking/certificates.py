@@ -1,0 +1,152 @@
+"""Looking at the certificates on the machine, wherever nodeup puts them; without a plan, so that it works on a machine half broken."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+
+from agents.documents import as_list, as_mapping, load_yaml
+from agents.errors import AgentError, NotFoundError
+from agents.host.protocol import FileKind, Host
+from agents.secret import Secret
+from nodeup.bootstrap.state import BOOTSTRAP
+from nodeup.doctor.looking.attempt import attempt
+from nodeup.doctor.view import CertificateFile, CertificatesView, Unknown
+from nodeup.resources.certificate import CERTIFICATES
+
+#: Trees with certificates. etcd-manager's CAs are its own to judge.
+TREES = (
+    "/srv/kubernetes",
+    "/etc/srv/kubernetes",
+    "/etc/kubernetes/kops-controller",
+    "/etc/kubernetes/kube-apiserver-healthcheck",
+    BOOTSTRAP,
+)
+KUBECONFIGS = (
+    "/var/lib/kubelet/kubeconfig",
+    "/var/lib/kube-proxy/kubeconfig",
+    "/var/lib/kube-scheduler/kubeconfig",
+    "/var/lib/kube-controller-manager/kubeconfig",
+    "/var/lib/kops/kubeconfig",
+    "/var/lib/kubectl/kubeconfig",
+)
+CLUSTER_CA = ("/srv/kubernetes/ca.crt", "/etc/srv/kubernetes/ca.crt")
+#: Signed by a CA of etcd's or the aggregator's, or CAs themselves: the cluster's CA is not what they are held to.
+_OTHER_CA = ("etcd", "aggregator", "ca.crt")
+#: Deeper trees are no place of ours.
+_DEEPEST = 4
+
+
+def look_at_certificates(host: Host) -> CertificatesView:
+    """Return the view."""
+    paths = attempt(lambda: tuple(certificate_paths(host)))
+    if isinstance(paths, Unknown):
+        return CertificatesView(files=paths, unreadable=paths)
+    authorities = attempt(lambda: _cluster_ca(host))
+    files, unreadable = [], []
+    for path in paths:
+        found = attempt(lambda path=path: _file(host, path, b"" if isinstance(authorities, Unknown) else authorities))  # type: ignore[misc]
+        if isinstance(found, Unknown):
+            unreadable.append(f"{path}: {found.reason}")
+        elif found is not None:
+            files.append(found)
+    return CertificatesView(files=tuple(files), unreadable=tuple(unreadable))
+
+
+def certificate_paths(host: Host) -> Iterator[str]:
+    """Yield the files below our directories that hold certificates, and the kubeconfigs that are there."""
+    for tree in (*TREES, CERTIFICATES):
+        yield from (path for path in _below(host, tree, _DEEPEST) if path.endswith(".crt"))
+    yield from (path for path in KUBECONFIGS if host.stat(path) is not None)
+
+
+def certificate_in(content: bytes) -> bytes | None:
+    """Return the first certificate of a PEM file or of a kubeconfig, as PEM; None where a kubeconfig has none (a token, an exec plugin)."""
+    if b"-----BEGIN" in content:
+        return content
+    return _of_kubeconfig(content, "client-certificate-data")
+
+
+def key_in(content: bytes) -> Secret | None:
+    """Return the key of a kubeconfig; None where it has none."""
+    found = _of_kubeconfig(content, "client-key-data")
+    return None if found is None else Secret(found)
+
+
+def _of_kubeconfig(content: bytes, key: str) -> bytes | None:
+    where = "kubeconfig"
+    for entry in as_list(as_mapping(load_yaml(content, where=where), where=where).get("users"), where=where):
+        user = as_mapping(as_mapping(entry, where=where).get("user"), where=where)
+        data = user.get(key)
+        if isinstance(data, str):
+            try:
+                return base64.b64decode(data, validate=True)
+            except binascii.Error as error:
+                raise ValueError(f"{key} is not base64") from error
+    return None
+
+
+def _file(host: Host, path: str, authorities: bytes) -> CertificateFile | None:
+    from agents.pki.expiry import not_after, renewal_time
+    from agents.pki.keypair import belongs
+
+    content = host.read(path)
+    pem = certificate_in(content)
+    if pem is None:
+        return None
+    key = _key_of(host, path, content)
+    other = not authorities or any(word in path for word in _OTHER_CA)
+    return CertificateFile(
+        path=path,
+        not_after=not_after(pem),
+        renew_at=renewal_time(pem),
+        is_of_cluster_ca=None if other else is_signed_by(pem, authorities),
+        has_own_key=None if key is None else belongs(pem, key),
+    )
+
+
+def is_signed_by(pem: bytes, authorities: bytes) -> bool:
+    """Whether one of the certificates of a bundle signed the first certificate of a PEM."""
+    from cryptography.exceptions import InvalidSignature
+
+    from agents.pki.keypair import load_certificate, load_certificates
+
+    certificate = load_certificate(pem)
+    for issuer in load_certificates(authorities):
+        try:
+            certificate.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+        return True
+    return False
+
+
+def _key_of(host: Host, path: str, content: bytes) -> Secret | None:
+    if not path.endswith(".crt"):
+        return key_in(content)
+    try:
+        return Secret(host.read(f"{path.removesuffix('.crt')}.key"))
+    except NotFoundError:
+        return None
+
+
+def _cluster_ca(host: Host) -> bytes:
+    for path in CLUSTER_CA:
+        if host.stat(path) is not None:
+            return host.read(path)
+    raise NotFoundError("there is no ca.crt of the cluster on this machine")
+
+
+def _below(host: Host, path: str, depth: int) -> Iterator[str]:
+    """Yield the regular files below a directory; a directory that cannot be listed is as good as empty."""
+    try:
+        names = host.list(path)
+    except AgentError:
+        return
+    for name in names:
+        found = host.stat(f"{path}/{name}")
+        if found is not None and found.kind is FileKind.FILE:
+            yield f"{path}/{name}"
+        elif found is not None and found.kind is FileKind.DIRECTORY and depth > 0:
+            yield from _below(host, f"{path}/{name}", depth - 1)
