@@ -10,7 +10,7 @@ from dataclasses import replace
 from agents.clock import Clock, SystemClock
 from agents.errors import AgentError
 from agents.host.protocol import Host
-from nodeup.engine.converge import Result, converge
+from nodeup.engine.converge import Result, Status, converge
 from nodeup.engine.graph import Graph
 from nodeup.engine.history import KEPT_RUNS, Run, last_run_id, prune, read_runs, run_id
 from nodeup.engine.owned import after_complete_run, read_manifest, write_manifest
@@ -40,8 +40,9 @@ def attempt(
     stopping: threading.Event,
     recorder: Recorder,
     choose: Callable[[Session], Graph] | None = None,
+    missing: list[str] | None = None,
 ) -> Result:
-    """Plan and converge once; Stopped when nodeup was told to stop and something is missing.
+    """Plan and converge once; Stopped when nodeup was told to stop and something is missing, which `missing` is told in any case.
 
     `choose` cuts the graph (`apply --only`); what was left out then stays as it is, also what nobody wants any more.
     """
@@ -67,6 +68,8 @@ def attempt(
     if result.is_complete and choose is None:
         session.context.journal.forget_others(step.id for step in session.graph.steps)
     settle(recorder, graph, session.planned, session.host, session.context, complete=result.is_complete and choose is None)
+    if missing is not None:
+        missing[:] = [outcome.id for outcome in result.outcomes if outcome.status in {Status.FAILED, Status.SKIPPED}]
     if stopping.is_set() and not result.is_complete:
         raise Stopped("nodeup was told to stop; the next run completes what is missing")
     return result

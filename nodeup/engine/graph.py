@@ -222,6 +222,10 @@ RULES: tuple[tuple[str, Callable[[Step, _All], Iterator[str]]], ...] = (
 )
 
 
+#: Without these a step cannot be made at all; the other rules say what a whole run does first.
+FOLLOWED_RULES = frozenset({"it makes its bytes", "it owns it", "it is a directory above it"})
+
+
 # --- Mechanics -------------------------------------------------------------------------------------------------------
 
 
