@@ -57,7 +57,7 @@ from etcdmanager.member.loop import Member, MemberSetup
 from etcdmanager.peering.client import PeerClient
 from etcdmanager.peering.discovery import Discovery, FileDiscovery, StaticDiscovery
 from etcdmanager.peering.gossip import Gossip
-from etcdmanager.peering.messages import CAPABILITY, PeerInfo
+from etcdmanager.peering.messages import CAPABILITY, PROMISES, PeerInfo
 from etcdmanager.peering.server import PeerServer
 from etcdmanager.peering.tls import PeerTls
 from etcdmanager.report import agent_name
@@ -108,7 +108,7 @@ class Manager:
         terms = Terms(lifetime=config.certificate_lifetime, renew_before=config.certificate_renew_before, key_kind=config.key_kind)
         server_tls, client_tls = await asyncio.to_thread(self._manager_tls, identity, terms)
         authorities = await asyncio.to_thread(self._authorities)
-        own = PeerInfo(id=identity.peer_id, endpoints=(endpoint(identity.address, config.grpc_port),), capabilities=(CAPABILITY,))
+        own = PeerInfo(id=identity.peer_id, endpoints=(endpoint(identity.address, config.grpc_port),), capabilities=(CAPABILITY, PROMISES))
         gossip = Gossip(
             own,
             dial=lambda peer, where: PeerClient(peer, where, tls=client_tls),

@@ -83,7 +83,7 @@ class Teller:
                 await asyncio.to_thread(self._write, status)
                 self._show(f"{status.state}: {status.message}")
                 shown, written = summary, picture.now
-            if picture.leads and picture.now - published >= (PUBLISH_GAP if summary != told else PUBLISH_EVERY):
+            if self._sources.lock.lease is not None and picture.now - published >= (PUBLISH_GAP if summary != told else PUBLISH_EVERY):
                 await asyncio.to_thread(self._publish, picture, status)
                 told, published = summary, picture.now
             await asyncio.sleep(LOOK_EVERY.total_seconds())
@@ -120,7 +120,7 @@ class Teller:
             member=member,
             sights=self._sources.gossip.sights(),
             lock=lock.seen,
-            leads=lock.lease is not None,
+            leads=lock.lease is not None or (leader.news.leading and lock.orphaned is not None),
             news=leader.news,
             backup_interval=self._config.backup_interval,
         )

@@ -84,6 +84,20 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     maintenance.delete_expired_backups,
 )
 
+#: While the store is away: repair of membership by the managers' acknowledgement, and nothing that the store must know of (decision 0005).
+STORE_AWAY_RULES: tuple[Callable[[Running], Answer], ...] = (
+    membership.report_twins,
+    membership.report_absent,
+    membership.wait_without_quorum,
+    membership.wait_while_cut_off,
+    membership.promote_learner,
+    membership.join_learner,
+    membership.remove_lost_member,
+    membership.remove_stuck_learner,
+    membership.add_learner,
+    membership.wait_for_store,
+)
+
 #: The longest pause between two attempts of one action that keeps failing.
 LONGEST_PAUSE = timedelta(seconds=30)
 
@@ -101,6 +115,10 @@ class Decision:
 def decide(view: ClusterView) -> Decision:
     """Return the one thing to do now."""
     phase = phase_of(view)
+    if view.store_away:
+        if isinstance(phase, Running):
+            return _first(STORE_AWAY_RULES, phase, phase_name="running", pause_blocks=False)
+        return Decision(action=membership.store_is_away(), rule="wait_for_store", phase="store-away")
     match phase:
         case NoCluster():
             return _first(NO_CLUSTER_RULES, phase, phase_name="no-cluster", pause_blocks=True)

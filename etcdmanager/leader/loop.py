@@ -25,7 +25,8 @@ from etcdmanager.leader.memory import Memory
 from etcdmanager.leader.observe import Observer
 from etcdmanager.leader.view import ClusterView
 from etcdmanager.leadership.claim import RELUCTANCE, SAFETY_MARGIN
-from etcdmanager.leadership.lock import LeaderLock, Lease
+from etcdmanager.leadership.lock import LeaderLock, Lease, boot_clock
+from etcdmanager.leadership.promise import PROMISE, have_majority
 from etcdmanager.peering import messages as m
 from etcdmanager.spec import host_name
 
@@ -95,6 +96,34 @@ class LeaderAuthority:
         return min(wanted, left - SAFETY_MARGIN / 3)
 
 
+class AcknowledgedAuthority:
+    """The authority of an epoch whose store is away: a majority's promises, for as long as they last."""
+
+    def __init__(self, header: m.Header, *, until: float, elapsed: Callable[[], float]) -> None:
+        self._header = header
+        self._until = until
+        self._elapsed = elapsed
+
+    @property
+    def header(self) -> m.Header:
+        """Return what a mutating request carries."""
+        return self._header
+
+    def require(self) -> None:
+        """Raise TransientError unless enough time is left to begin something."""
+        self._left()
+
+    def within(self, wanted: timedelta) -> timedelta:
+        """Return `wanted`, cut to what is left of the promises without the safety margin's last second."""
+        return min(wanted, self._left() - SAFETY_MARGIN / 3)
+
+    def _left(self) -> timedelta:
+        left = timedelta(seconds=self._until - self._elapsed())
+        if left < SAFETY_MARGIN:
+            raise TransientError("the managers' promises are about to end; nothing was begun", code="promises-ending")
+        return left
+
+
 @dataclass(slots=True, kw_only=True)
 class _Term:
     """One leadership: its epoch's token, authority and memory."""
@@ -105,6 +134,8 @@ class _Term:
     memory: Memory = field(default_factory=Memory)
     #: When all peers that answered last accepted this leadership.
     asserted_at: datetime | None = None
+    #: Who accepted this leadership and is promised to no former one: these never promise anything to it again.
+    ours_alone: set[str] = field(default_factory=set)
     told_endpoints: tuple[m.MemberMapEntry, ...] = ()
     told_at: datetime | None = None
 
@@ -122,6 +153,7 @@ class LeaderLoop:
         dns_suffix: str = "",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._elapsed = boot_clock
         self._around = around
         self._lock = lock
         self._observer = observer
@@ -142,6 +174,8 @@ class LeaderLoop:
     async def round(self) -> timedelta:
         """Do one round and return how long to wait before the next."""
         lease = self._lock.lease
+        if lease is None and self._term is not None and self._lock.orphaned == self._term.lease.epoch:
+            return await self._round_without_store(self._term)
         if lease is None:
             self._term = None
             if self.news.leading:
@@ -154,12 +188,40 @@ class LeaderLoop:
             asserted = self._term.asserted_at
             if asserted is None or self._now() - asserted >= ASSERT_EVERY:
                 await self._assert_leadership(self._term)
+            alone = frozenset(self._term.ours_alone)
             view = await self._observer.observe(self._term.memory, epoch=lease.epoch, now=self._now())
         except AgentError as error:
             self._tell_error(lease, error)
             return WAITING
         await self._tell_endpoints(self._term, view)
-        return await self._act(self._term, view)
+        return await self._act(self._term, view, alone)
+
+    async def _round_without_store(self, term: _Term) -> timedelta:
+        """Repair membership under the epoch that was ours when the store went away, as long as a majority of managers promises it."""
+        began = self._elapsed()
+        try:
+            promised = await self._ask_for_promises(term)
+            view = await self._observer.observe(term.memory, epoch=term.lease.epoch, now=self._now(), store_away=True)
+        except AgentError as error:
+            self._tell_error(term.lease, error)
+            return AT_REST
+        decision = decide(view)
+        self._tell(term, view, decision)
+        if isinstance(decision.action, a.Rest | a.Wait) or not have_majority(view.members or (), promised):
+            return AT_REST
+        authority = AcknowledgedAuthority(term.authority.header, until=began + PROMISE.total_seconds(), elapsed=self._elapsed)
+        return await self._execute(term, decision, Order(action=decision.action, view=view, authority=authority, memory=term.memory))
+
+    async def _ask_for_promises(self, term: _Term) -> frozenset[str]:
+        """Return who promises to have any later leader wait. Somebody who heard of a later one ends this leadership."""
+        view = self._claim(term, promise=PROMISE)
+        answers = await asyncio.gather(*(self._notify(info.id, view) for info in view.healthy))
+        for answer in answers:
+            if answer is not None and answer.highest_epoch > term.lease.epoch:
+                self._lock.outgrow(answer.highest_epoch)
+                raise TransientError(f"another manager leads with epoch {answer.highest_epoch}", code="leadership-over")
+        asked = zip(view.healthy, answers, strict=True)
+        return frozenset(info.id for info, answer in asked if info.keeps_promises and answer is not None and answer.accepted)
 
     def _new_term(self, lease: Lease) -> _Term:
         token = secrets.token_urlsafe(16)
@@ -167,7 +229,7 @@ class LeaderLoop:
         self._decided = ""
         return _Term(lease=lease, token=token, authority=authority)
 
-    async def _act(self, term: _Term, view: ClusterView) -> timedelta:
+    async def _act(self, term: _Term, view: ClusterView, alone: frozenset[str]) -> timedelta:
         """Decide, tell, execute; return the pause that fits."""
         decision = decide(view)
         self._tell(term, view, decision)
@@ -184,7 +246,17 @@ class LeaderLoop:
             return WAITING if decision.phase != "running" else AT_REST / 3
         try:
             await self._assert_leadership(term)
-            await self._executor.execute(Order(action=decision.action, view=view, authority=term.authority, memory=term.memory))
+        except AgentError as error:
+            self._tell_error(term.lease, error)
+            return WAITING
+        if isinstance(decision.action, a.MembershipAction) and not have_majority(view.members or (), alone):
+            log.info("membership waits until a majority of managers is promised to no former leader")
+            return WAITING
+        return await self._execute(term, decision, Order(action=decision.action, view=view, authority=term.authority, memory=term.memory))
+
+    async def _execute(self, term: _Term, decision: Decision, order: Order) -> timedelta:
+        try:
+            await self._executor.execute(order)
         except AgentError as error:
             trouble = term.memory.failed(decision.rule, error, self._now())
             log.warning("%s failed (%s, %d times): %s", decision.rule, trouble.code, trouble.count, error)
@@ -209,14 +281,15 @@ class LeaderLoop:
 
         A peer that has accepted a higher epoch makes us give ours up and take one above it.
         """
-        infos = {peer: info for peer in self._around.group.known() if (info := self._around.group.info(peer)) is not None}
-        mine = infos.get(self._around.me)
-        if mine is None:
-            raise TransientError("our own server does not answer us yet", code="self-unheard")
-        view = m.View(leader=mine, leadership_token=term.token, healthy=tuple(infos[p] for p in sorted(infos)), epoch=term.lease.epoch)
-        answers = await asyncio.gather(*(self._notify(peer, view) for peer in infos))
-        for peer, answer in zip(infos, answers, strict=True):
-            if answer is None or answer.accepted:
+        view = self._claim(term)
+        peers = [info.id for info in view.healthy]
+        answers = await asyncio.gather(*(self._notify(peer, view) for peer in peers))
+        for peer, answer in zip(peers, answers, strict=True):
+            if answer is None:
+                continue
+            if answer.accepted:
+                if not answer.promised:
+                    term.ours_alone.add(peer)
                 continue
             if answer.highest_epoch >= term.lease.epoch:
                 # The lock was lost together with the control store, and began again at one.
@@ -225,6 +298,15 @@ class LeaderLoop:
                 f"our leadership bid was not accepted by peer {peer}: {answer.refusal or 'it gave no reason'}", code="leadership-refused"
             )
         term.asserted_at = self._now()
+
+    def _claim(self, term: _Term, *, promise: timedelta = timedelta()) -> m.View:
+        """Return the claim to this leadership, seeing whom we see."""
+        infos = {peer: info for peer in self._around.group.known() if (info := self._around.group.info(peer)) is not None}
+        mine = infos.get(self._around.me)
+        if mine is None:
+            raise TransientError("our own server does not answer us yet", code="self-unheard")
+        healthy = tuple(infos[p] for p in sorted(infos))
+        return m.View(leader=mine, leadership_token=term.token, healthy=healthy, epoch=term.lease.epoch, promise=promise)
 
     async def _notify(self, peer: str, view: m.View) -> m.LeadershipAnswer | None:
         """Return a peer's answer; None where it does not answer: then it is absent, and its etcd is not ours to change."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from agents.errors import AgentError, SpecError, VerificationError
+from agents.errors import AgentError, SpecError, TransientError, VerificationError
 from agents.versions import Version
 from etcdmanager.backups.retention import Retention
 from etcdmanager.control.commands import Formation
@@ -70,10 +70,16 @@ class Observer:
         self._policy = policy
         self._upkeep = upkeep
         self._bad: tuple[BadObject, ...] = ()
+        self._last_stored: tuple[ControlView, _Documents] | None = None
 
-    async def observe(self, memory: Memory, *, epoch: int, now: datetime) -> ClusterView:
-        """Return the picture of this moment; errors of the store are passed on."""
-        described, stored = await asyncio.gather(self._describe_all(memory, now), asyncio.to_thread(self._look_at_store))
+    async def observe(self, memory: Memory, *, epoch: int, now: datetime, store_away: bool = False) -> ClusterView:
+        """Return the picture of this moment; errors of the store are passed on.
+
+        With `store_away` the store is not asked: what it said last stands in. TransientError where it never said anything.
+        """
+        look = self._remember_store if store_away else self._look_at_store
+        described, stored = await asyncio.gather(self._describe_all(memory, now), asyncio.to_thread(look))
+        self._last_stored = stored
         peers, absent = described
         control, documents = stored
         members = await self._members(peers)
@@ -83,7 +89,7 @@ class Observer:
         probes = await self._probes(members or (), peers, memory, now)
         # Where something is to be formed or restored, only a fresh listing will do.
         calm = documents.marker and not control.commands and not control.requests
-        if not (calm and memory.backups_are_fresh(now)):
+        if not store_away and not (calm and memory.backups_are_fresh(now)):
             await asyncio.to_thread(self._list_backups, memory, control, now)
         view = ClusterView(
             cluster_name=self._around.cluster_name,
@@ -107,6 +113,7 @@ class Observer:
             unhealthy_since=tuple(sorted(memory.unhealthy.items())),
             probes=probes,
             twins=tuple(Twins(id=i, endpoints=t) for i in self._around.group.known() if (t := self._around.group.twins(i))),
+            store_away=store_away,
             upkeep=memory.upkeep,
         )
         return replace(view, upkeep=replace(view.upkeep, policy=self._upkeep, cluster_version=await self._cluster_version(view)))
@@ -183,6 +190,11 @@ class Observer:
                 continue
             return tuple(sorted(found.members, key=lambda m: m.id))
         return None
+
+    def _remember_store(self) -> tuple[ControlView, _Documents]:
+        if self._last_stored is None:
+            raise TransientError("the store is away, and was never looked at in this leadership", code="store-away")
+        return self._last_stored
 
     def _look_at_store(self) -> tuple[ControlView, _Documents]:
         control = self._around.control.observe()

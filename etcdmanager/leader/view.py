@@ -186,6 +186,8 @@ class ClusterView:
     #: The members that were asked themselves in this round; one that is not in here was not asked.
     probes: tuple[Probe, ...] = ()
     twins: tuple[Twins, ...] = ()
+    #: Whether the store did not answer: spec, marker, queue and backups are as they were last seen, and only membership is repaired.
+    store_away: bool = False
     #: For version changes and maintenance.
     upkeep: Upkeep = NOTHING_SEEN
 

@@ -4,10 +4,10 @@
 seconds by the loop that owns it; it reads or writes once and never waits or retries.
 
 **When the store is away** nothing can be renewed: the leadership lapses by our own clock after TTL, and until the store is
-back nobody leads. Each manager goes on supervising its own etcd (restarts it, renews its certificates), and etcd itself
-serves and elects without us. What pauses is what needs a leader: backups, restores, changes of membership. Membership
-repair continues only while the lock is still valid; going on longer would need proof that nobody else can have taken the
-lock, which the store alone can give. (Patroni's fail-safe mode, every member agreeing over RPC, is the known way to relax it.)
+back nobody takes it. Each manager goes on supervising its own etcd (restarts it, renews its certificates), and etcd itself
+serves and elects without us. What pauses is what needs the store: backups, restores, formations, changes of what is wanted.
+Membership is still repaired by who held the lock last (`orphaned`), under the same epoch and by its peers' acknowledgement
+(`etcdmanager.leadership.promise`, decision 0005).
 
 **Fencing.** `remaining()` counts from *before* the renewal was sent, on a clock that also runs while the machine is
 suspended. `require()` refuses to begin anything with less than SAFETY_MARGIN left. A process that is paused longer than that
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from agents.documents import as_int, as_mapping, as_str, load_json
-from agents.errors import ConflictError, NotFoundError, SpecError, TransientError
+from agents.errors import AgentError, ConflictError, NotFoundError, SpecError, TransientError
 from agents.stores.protocol import Store
 from etcdmanager.leadership.claim import (
     SAFETY_MARGIN,
@@ -85,6 +85,7 @@ class LeaderLock:
         self._above = 0
         self._reluctance = reluctance
         self._abstains_until = 0.0
+        self._store_is_away = False
 
     @property
     def lease(self) -> Lease | None:
@@ -98,6 +99,14 @@ class LeaderLock:
     def seen(self) -> LockRecord | None:
         """Return the record as last read or written, whoever holds it."""
         return self._sighting.record if self._sighting else None
+
+    @property
+    def orphaned(self) -> int | None:
+        """Return the epoch that was ours when the store went away: only its peers can still acknowledge it. None in all other cases."""
+        seen = self._sighting
+        if not self._store_is_away or seen is None or not is_held_by(seen.record, self._me):
+            return None
+        return seen.record.epoch if seen.record.epoch > self._above and self._elapsed() >= self._abstains_until else None
 
     def remaining(self) -> timedelta:
         """Return how long the leadership is still valid; zero without one."""
@@ -130,6 +139,18 @@ class LeaderLock:
         Errors of the store are passed on; a lease that is still valid stays valid. Losing a conditional write is no
         error: someone else was faster, or our own last write did arrive although its answer did not.
         """
+        try:
+            lease = self._step()
+        except SpecError:
+            self._store_is_away = False
+            raise
+        except AgentError:
+            self._store_is_away = True
+            raise
+        self._store_is_away = False
+        return lease
+
+    def _step(self) -> Lease | None:
         if self._lease is None or self.lease is None:
             self._look()
         record = self._sighting.record if self._sighting else None

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from agents.documents import as_int, as_mapping, as_str, dump_json, load_json
 from agents.errors import AccessError, NotFoundError, SpecError
 from agents.host.protocol import Host
+from etcdmanager.leadership.lock import boot_clock
+from etcdmanager.leadership.promise import Promises, forgotten
 from etcdmanager.member.layout import Layout
 from etcdmanager.peering.messages import Header, LeadershipAnswer, PeerInfo, View
 
@@ -60,11 +62,13 @@ def _judge_epoch(view: View, accepted: Accepted) -> str:
 class Leadership:
     """The accepted leadership of this process, and the highest epoch on disk."""
 
-    def __init__(self, host: Host, layout: Layout, *, cluster_name: str) -> None:
+    def __init__(self, host: Host, layout: Layout, *, cluster_name: str, elapsed: Callable[[], float] = boot_clock) -> None:
         self._host = host
         self._path = layout.leadership
         self._cluster_name = cluster_name
+        self._elapsed = elapsed
         self.accepted = self._kept = self._load()
+        self._promises = forgotten(now=elapsed()) if self.accepted.epoch else Promises()
 
     def notify(self, view: View, *, caller: str | None, healthy: Collection[PeerInfo]) -> LeadershipAnswer:
         """Accept or refuse a claim; SpecError for one that is no claim. The answer tells whom we see and what we accepted before."""
@@ -73,9 +77,16 @@ class Leadership:
         refusal = judge(view, caller=caller, accepted=self.accepted, healthy=healthy)
         if not refusal:
             self._accept(Accepted(leader_id=view.leader.id, token=view.leadership_token, epoch=max(view.epoch, self.accepted.epoch)))
+            self._promises = self._promises.with_one(view.epoch, view.promise, now=self._elapsed())
         else:
             log.warning("refused the leadership of %s: %s", view.leader.id, refusal)
-        return LeadershipAnswer(accepted=not refusal, healthy=tuple(healthy), highest_epoch=self.accepted.epoch, refusal=refusal)
+        return LeadershipAnswer(
+            accepted=not refusal,
+            healthy=tuple(healthy),
+            highest_epoch=self.accepted.epoch,
+            refusal=refusal,
+            promised=self._promises.left(view.epoch, now=self._elapsed()),
+        )
 
     def authorise(self, header: Header, *, caller: str | None) -> None:
         """Return if the request comes from the leader that we accepted; AccessError says why not."""

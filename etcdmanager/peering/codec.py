@@ -29,6 +29,7 @@ def view_to_wire(view: m.View) -> cluster_pb2.View:
         leadership_token=view.leadership_token,
         healthy=[peer_info_to_wire(peer) for peer in view.healthy],
         leadership_epoch=view.epoch,
+        promise_ms=_milliseconds(view.promise),
     )
 
 
@@ -39,6 +40,7 @@ def view_from_wire(message: cluster_pb2.View) -> m.View:
         leadership_token=message.leadership_token,
         healthy=tuple(peer_info_from_wire(peer) for peer in message.healthy),
         epoch=message.leadership_epoch,
+        promise=timedelta(milliseconds=message.promise_ms),
     )
 
 
@@ -49,6 +51,7 @@ def answer_to_wire(answer: m.LeadershipAnswer) -> cluster_pb2.LeaderNotification
         view=cluster_pb2.View(healthy=[peer_info_to_wire(peer) for peer in answer.healthy]),
         highest_epoch=answer.highest_epoch,
         refusal=answer.refusal,
+        promised_ms=_milliseconds(answer.promised),
     )
 
 
@@ -59,7 +62,13 @@ def answer_from_wire(message: cluster_pb2.LeaderNotificationResponse) -> m.Leade
         healthy=tuple(peer_info_from_wire(peer) for peer in message.view.healthy),
         highest_epoch=message.highest_epoch,
         refusal=message.refusal,
+        promised=timedelta(milliseconds=message.promised_ms),
     )
+
+
+def _milliseconds(duration: timedelta) -> int:
+    """Return whole milliseconds, rounded up: a promise is never told shorter than it is."""
+    return -(-duration // timedelta(milliseconds=1))
 
 
 def header_to_wire(header: m.Header) -> manager_pb2.CommonRequestHeader:

@@ -6,13 +6,15 @@ Empty tuples, "" and 0 mean "not said", as in proto3; None is used only where ab
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from etcdmanager.spec import ClusterSpec, EtcdNode
 
 #: Announced in PeerInfo by every manager of this project; a Go manager announces nothing.
 CAPABILITY = "nodeagents/1"
+#: Announced by managers that keep promises to a leader whose store is away (decision 0005).
+PROMISES = "promises/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,25 +30,38 @@ class PeerInfo:
         """Whether it is a manager of this project, which knows MemberService and epochs."""
         return CAPABILITY in self.capabilities
 
+    @property
+    def keeps_promises(self) -> bool:
+        """Whether its acknowledgement may take the place of the store's."""
+        return PROMISES in self.capabilities
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A leader's claim: who leads, by which token and epoch, seeing whom. Epoch 0 is a leader without a lock (Go)."""
+    """A leader's claim: who leads, by which token and epoch, seeing whom. Epoch 0 is a leader without a lock (Go).
+
+    `promise` asks the peer to have any later leader wait for so long (decision 0005); zero asks for nothing.
+    """
 
     leader: PeerInfo
     leadership_token: str
     healthy: tuple[PeerInfo, ...]
     epoch: int = 0
+    promise: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadershipAnswer:
-    """A peer's answer to a claim. When refused, `healthy` is whom that peer sees, and `highest_epoch` what it has accepted before."""
+    """A peer's answer to a claim. When refused, `healthy` is whom that peer sees, and `highest_epoch` what it has accepted before.
+
+    `promised` is how long that peer may still be promised to another leader.
+    """
 
     accepted: bool
     healthy: tuple[PeerInfo, ...] = ()
     highest_epoch: int = 0
     refusal: str = ""
+    promised: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import pytest
 
 from etcdmanager.spec import ClusterSpec
 from tests.support.managers import ManagerGroup, manager_group
-from tests.support.members import make_authorities
+from tests.support.members import free_ports, make_authorities
+from tests.support.s3 import s3_server
 
 pytestmark = [pytest.mark.etcd, pytest.mark.slow]
 
@@ -106,3 +109,40 @@ def test_a_leader_that_was_paused_for_a_minute_does_nothing_of_what_it_was_about
             assert {name: (group.managers[name].data_dir / "state").read_bytes() for name in group.names} == states
 
         asyncio.run(scenario())
+
+
+@pytest.mark.s3
+def test_a_lost_member_is_replaced_while_the_store_is_away(tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    with s3_server(port=port) as s3:
+        url, environment = f"{s3.url}/backups/etcd/main", dict(s3.environment)
+        with manager_group(tmp_path, 3, store_url=url, environment=environment) as group:
+            asyncio.run(a_member_replaced_without_store(group, port, s3.stop))
+
+
+async def a_member_replaced_without_store(group: ManagerGroup, port: int, stop_store: Callable[[], None]) -> None:
+    group.start_all()
+    await group.until_healthy()
+    await group.until_written("etcd-a", b"key", b"value")
+    await group.until(lambda: len(group.backups.list()) > 0)
+    leader = group.leader()
+    lost = next(name for name in group.names if name != leader)
+    before = {m.name: m.id for m in await group.members(leader)}
+    await asyncio.to_thread(stop_store)
+    group.kill(lost, etcd=True)
+    shutil.rmtree(group.managers[lost].data_dir)
+    group.start(lost)
+    await group.until(lambda: group.waits_for("store-away", leader) != "", within=60)
+    async with asyncio.timeout(150):
+        while not await replaced(group, lost, before[lost]):  # noqa: ASYNC110  other processes change it  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+    with s3_server(port=port):
+        await group.until(lambda: not group.waits_for("store-away", leader), within=90)
+        await group.until_written(lost, b"key", b"later")
+        assert {m.name for m in await group.members(lost)} == set(group.names)
+
+
+async def replaced(group: ManagerGroup, name: str, former: int) -> bool:
+    """Return whether the member of that name is another one, and all three vote."""
+    found = await group.members(name)
+    return len(found) == 3 and not any(m.is_learner or m.id == former for m in found)

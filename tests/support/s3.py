@@ -17,6 +17,8 @@ class S3Server:
 
     endpoint: str
     bucket: str
+    #: Ends the server before its block does: the store is away. What it holds stays, for another server of this process.
+    stop: Callable[[], None] = lambda: None
 
     @property
     def url(self) -> str:
@@ -44,14 +46,21 @@ def s3_server(address: str = "127.0.0.1", port: int = 0) -> Iterator[S3Server]:
     server = make_server(address, port, _one_write_at_a_time(application), threaded=True)
     thread = threading.Thread(target=server.serve_forever, name="s3-server", daemon=True)
     thread.start()
+    stopped = threading.Event()
+
+    def stop() -> None:
+        if not stopped.is_set():
+            stopped.set()
+            server.shutdown()
+            thread.join(timeout=10)
+            server.server_close()
+
     try:
-        found = S3Server(endpoint=f"http://{address}:{server.server_port}", bucket=f"state-{uuid.uuid4().hex[:12]}")
+        found = S3Server(endpoint=f"http://{address}:{server.server_port}", bucket=f"state-{uuid.uuid4().hex[:12]}", stop=stop)
         make_bucket(found.endpoint, found.bucket)
         yield found
     finally:
-        server.shutdown()
-        thread.join(timeout=10)
-        server.server_close()
+        stop()
 
 
 def _one_write_at_a_time(application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:

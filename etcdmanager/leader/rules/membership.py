@@ -226,8 +226,25 @@ def stop_removed_member(view: Running) -> Answer:
     return None
 
 
+def wait_for_store(view: Running) -> Answer:
+    """Do nothing else while the store is away."""
+    del view
+    return store_is_away()
+
+
+def store_is_away() -> Wait:
+    """Return the wait for the store."""
+    return Wait(
+        code="store-away",
+        reason="the control store does not answer: backups, restores and changes of the spec wait; lost members are still replaced",
+        hint="look at the backup store's reachability and credentials",
+    )
+
+
 def _after_recent_backup(view: Running, action: Answer) -> Answer:
-    """Return `action` where a recent backup exists, else the backup that must come first."""
+    """Return `action` where a recent backup exists, else the backup that must come first; without the store none can be had."""
+    if view.seen.store_away:
+        return action
     newest = view.seen.backed_up_at
     if newest is not None and view.seen.now - newest <= RECENT_BACKUP:
         return action

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'etcdmanager/peering/proto/cluster.proto\x12\nprivateapi\"1\n\x0bPingRequest\x12\"\n\x04info\x18\x01 \x01(\x0b\x32\x14.privateapi.PeerInfo\"2\n\x0cPingResponse\x12\"\n\x04info\x18\x01 \x01(\x0b\x32\x14.privateapi.PeerInfo\"@\n\x08PeerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tendpoints\x18\x02 \x03(\t\x12\x15\n\x0c\x63\x61pabilities\x18\xe8\x07 \x03(\t\"\x88\x01\n\x04View\x12$\n\x06leader\x18\x01 \x01(\x0b\x32\x14.privateapi.PeerInfo\x12\x18\n\x10leadership_token\x18\x02 \x01(\t\x12%\n\x07healthy\x18\x03 \x03(\x0b\x32\x14.privateapi.PeerInfo\x12\x19\n\x10leadership_epoch\x18\xe8\x07 \x01(\x03\";\n\x19LeaderNotificationRequest\x12\x1e\n\x04view\x18\x01 \x01(\x0b\x32\x10.privateapi.View\"x\n\x1aLeaderNotificationResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08\x12\x1e\n\x04view\x18\x02 \x01(\x0b\x32\x10.privateapi.View\x12\x16\n\rhighest_epoch\x18\xe8\x07 \x01(\x03\x12\x10\n\x07refusal\x18\xe9\x07 \x01(\t2\xb0\x01\n\x0e\x43lusterService\x12\x39\n\x04Ping\x12\x17.privateapi.PingRequest\x1a\x18.privateapi.PingResponse\x12\x63\n\x12LeaderNotification\x12%.privateapi.LeaderNotificationRequest\x1a&.privateapi.LeaderNotificationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'etcdmanager/peering/proto/cluster.proto\x12\nprivateapi\"1\n\x0bPingRequest\x12\"\n\x04info\x18\x01 \x01(\x0b\x32\x14.privateapi.PeerInfo\"2\n\x0cPingResponse\x12\"\n\x04info\x18\x01 \x01(\x0b\x32\x14.privateapi.PeerInfo\"@\n\x08PeerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tendpoints\x18\x02 \x03(\t\x12\x15\n\x0c\x63\x61pabilities\x18\xe8\x07 \x03(\t\"\x9d\x01\n\x04View\x12$\n\x06leader\x18\x01 \x01(\x0b\x32\x14.privateapi.PeerInfo\x12\x18\n\x10leadership_token\x18\x02 \x01(\t\x12%\n\x07healthy\x18\x03 \x03(\x0b\x32\x14.privateapi.PeerInfo\x12\x19\n\x10leadership_epoch\x18\xe8\x07 \x01(\x03\x12\x13\n\npromise_ms\x18\xe9\x07 \x01(\x03\";\n\x19LeaderNotificationRequest\x12\x1e\n\x04view\x18\x01 \x01(\x0b\x32\x10.privateapi.View\"\x8e\x01\n\x1aLeaderNotificationResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08\x12\x1e\n\x04view\x18\x02 \x01(\x0b\x32\x10.privateapi.View\x12\x16\n\rhighest_epoch\x18\xe8\x07 \x01(\x03\x12\x10\n\x07refusal\x18\xe9\x07 \x01(\t\x12\x14\n\x0bpromised_ms\x18\xea\x07 \x01(\x03\x32\xb0\x01\n\x0e\x43lusterService\x12\x39\n\x04Ping\x12\x17.privateapi.PingRequest\x1a\x18.privateapi.PingResponse\x12\x63\n\x12LeaderNotification\x12%.privateapi.LeaderNotificationRequest\x1a&.privateapi.LeaderNotificationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,11 +38,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PEERINFO']._serialized_start=158
   _globals['_PEERINFO']._serialized_end=222
   _globals['_VIEW']._serialized_start=225
-  _globals['_VIEW']._serialized_end=361
-  _globals['_LEADERNOTIFICATIONREQUEST']._serialized_start=363
-  _globals['_LEADERNOTIFICATIONREQUEST']._serialized_end=422
-  _globals['_LEADERNOTIFICATIONRESPONSE']._serialized_start=424
-  _globals['_LEADERNOTIFICATIONRESPONSE']._serialized_end=544
-  _globals['_CLUSTERSERVICE']._serialized_start=547
-  _globals['_CLUSTERSERVICE']._serialized_end=723
+  _globals['_VIEW']._serialized_end=382
+  _globals['_LEADERNOTIFICATIONREQUEST']._serialized_start=384
+  _globals['_LEADERNOTIFICATIONREQUEST']._serialized_end=443
+  _globals['_LEADERNOTIFICATIONRESPONSE']._serialized_start=446
+  _globals['_LEADERNOTIFICATIONRESPONSE']._serialized_end=588
+  _globals['_CLUSTERSERVICE']._serialized_start=591
+  _globals['_CLUSTERSERVICE']._serialized_end=767
 # @@protoc_insertion_point(module_scope)

@@ -29,16 +29,18 @@ class PeerInfo(_message.Message):
     def __init__(self, id: _Optional[str] = ..., endpoints: _Optional[_Iterable[str]] = ..., capabilities: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class View(_message.Message):
-    __slots__ = ("leader", "leadership_token", "healthy", "leadership_epoch")
+    __slots__ = ("leader", "leadership_token", "healthy", "leadership_epoch", "promise_ms")
     LEADER_FIELD_NUMBER: _ClassVar[int]
     LEADERSHIP_TOKEN_FIELD_NUMBER: _ClassVar[int]
     HEALTHY_FIELD_NUMBER: _ClassVar[int]
     LEADERSHIP_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    PROMISE_MS_FIELD_NUMBER: _ClassVar[int]
     leader: PeerInfo
     leadership_token: str
     healthy: _containers.RepeatedCompositeFieldContainer[PeerInfo]
     leadership_epoch: int
-    def __init__(self, leader: _Optional[_Union[PeerInfo, _Mapping]] = ..., leadership_token: _Optional[str] = ..., healthy: _Optional[_Iterable[_Union[PeerInfo, _Mapping]]] = ..., leadership_epoch: _Optional[int] = ...) -> None: ...
+    promise_ms: int
+    def __init__(self, leader: _Optional[_Union[PeerInfo, _Mapping]] = ..., leadership_token: _Optional[str] = ..., healthy: _Optional[_Iterable[_Union[PeerInfo, _Mapping]]] = ..., leadership_epoch: _Optional[int] = ..., promise_ms: _Optional[int] = ...) -> None: ...
 
 class LeaderNotificationRequest(_message.Message):
     __slots__ = ("view",)
@@ -47,13 +49,15 @@ class LeaderNotificationRequest(_message.Message):
     def __init__(self, view: _Optional[_Union[View, _Mapping]] = ...) -> None: ...
 
 class LeaderNotificationResponse(_message.Message):
-    __slots__ = ("accepted", "view", "highest_epoch", "refusal")
+    __slots__ = ("accepted", "view", "highest_epoch", "refusal", "promised_ms")
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     VIEW_FIELD_NUMBER: _ClassVar[int]
     HIGHEST_EPOCH_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    PROMISED_MS_FIELD_NUMBER: _ClassVar[int]
     accepted: bool
     view: View
     highest_epoch: int
     refusal: str
-    def __init__(self, accepted: _Optional[bool] = ..., view: _Optional[_Union[View, _Mapping]] = ..., highest_epoch: _Optional[int] = ..., refusal: _Optional[str] = ...) -> None: ...
+    promised_ms: int
+    def __init__(self, accepted: _Optional[bool] = ..., view: _Optional[_Union[View, _Mapping]] = ..., highest_epoch: _Optional[int] = ..., refusal: _Optional[str] = ..., promised_ms: _Optional[int] = ...) -> None: ...
