@@ -11,8 +11,9 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -29,10 +30,16 @@ Value = TypeVar("Value")
 
 #: Every secret that nodeup uses.
 SECRETS = ("dockerconfig", "encryptionconfig", *DEPRECATED_TOKENS)
+#: The largest boot configuration in kops' corpus has 60 kB; more than this is none, and /dev/zero never ends.
+LARGEST_FILE_BYTES = 16 << 20
 #: Names of keysets in state stores that old versions of kops made.
 LEGACY_KEYSETS = {"service-account": "master", "kubernetes-ca": "ca"}
 #: A control plane reads about twenty small blobs; one after another they take a second from S3.
 READERS = 8
+
+_CORRECT_USER_DATA = "user data is made by `kops update cluster --yes`: correct the cluster's specification, and replace this machine"
+#: What to do about a configuration that cannot be: it is kops' own output, of what somebody wrote.
+CORRECT_SPECIFICATION = "correct the cluster's specification (kops edit cluster, kops edit instancegroup), then kops update cluster --yes"
 
 
 class Blobs(Protocol):
@@ -54,7 +61,9 @@ OpenBlobs = Callable[[str], Blobs]
 
 def load_boot_config(conf: str, environment: Mapping[str, str]) -> BootConfig:
     """Read the boot configuration from a file of this machine, a store's URL, or GCE's metadata (metadata://gce/…)."""
-    return decode_boot_config(load_yaml(_conf_bytes(conf, environment), where=conf), where=conf)
+    content = _conf_bytes(conf, environment)
+    with hinted(_CORRECT_USER_DATA):
+        return decode_boot_config(load_yaml(content, where=conf), where=conf)
 
 
 def load_node_spec(
@@ -80,9 +89,11 @@ def load_node_spec(
     if not boot.config_url:
         raise SpecError("the boot configuration has neither ConfigBase nor ConfigServer, so there is no configuration to find")
     opened = open_blobs or (lambda url: open_store(url, environment=environment))
-    content = _read(boot.config_url, opened)
+    with hinted(f"user data says {boot.role.value} of instance group {boot.instance_group}: is that its role (kops get instancegroups)?"):
+        content = _read(boot.config_url, opened)
     check_hash(content, boot)
-    spec = decode_node_spec(load_yaml(content, where=boot.config_url), boot, where=boot.config_url)
+    with hinted(CORRECT_SPECIFICATION):
+        spec = decode_node_spec(load_yaml(content, where=boot.config_url), boot, where=boot.config_url)
     keypairs, secrets = secret_places(spec)
     return spec.with_material(
         keysets=_keysets(opened(keypairs), spec.keyset_names),
@@ -102,7 +113,8 @@ def _from_controller(boot: BootConfig, config: NodeConfig) -> NodeSpec:
     """Return what a node without access to the state store has: no keysets and no manifests."""
     check_hash(config.content, boot)
     where = "nodeup config of kops-controller"
-    spec = decode_node_spec(load_yaml(config.content, where=where), boot, where=where)
+    with hinted(CORRECT_SPECIFICATION):
+        spec = decode_node_spec(load_yaml(config.content, where=where), boot, where=where)
     return spec.with_material(keysets={}, secrets=config.secrets, manifests={})
 
 
@@ -117,6 +129,25 @@ def check_hash(content: bytes, boot: BootConfig) -> None:
         )
 
 
+@contextmanager
+def hinted(hint: str) -> Iterator[None]:
+    """Say what to do about an operator's errors of the block that do not say it themselves."""
+    try:
+        yield
+    except (SpecError, NotFoundError) as error:
+        error.hint = error.hint or hint
+        raise
+
+
+def read_bounded(path: Path) -> bytes:
+    """Return the bytes of a file that an operator named; SpecError for one that no configuration can be, OSErrors as they are."""
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE_BYTES + 1)
+    if len(content) > LARGEST_FILE_BYTES:
+        raise SpecError(f"{path} has more than {LARGEST_FILE_BYTES >> 20} MB; wanted a configuration", hint="is it the right file?")
+    return content
+
+
 def _conf_bytes(conf: str, environment: Mapping[str, str]) -> bytes:
     if conf.startswith("metadata://gce/"):
         from agents.clouds.select import metadata_of
@@ -128,7 +159,7 @@ def _conf_bytes(conf: str, environment: Mapping[str, str]) -> bytes:
     if "://" in conf:
         return _blob(conf, environment)
     try:
-        return Path(conf).read_bytes()
+        return read_bounded(Path(conf))
     except FileNotFoundError as error:
         raise NotFoundError(f"boot configuration {conf} does not exist; name it with --conf") from error
     except PermissionError as error:

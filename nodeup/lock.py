@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agents.clock import Clock
-from agents.errors import AccessError, BusyError
+from agents.errors import BusyError
+from agents.host.os_errors import os_errors
 from agents.host.protocol import Host
 from agents.timestamps import format_timestamp
 
@@ -20,11 +21,9 @@ LOCK = "/run/node-agents/nodeup.lock"
 def apply_lock(host: Host, clock: Clock) -> Iterator[None]:
     """Hold the lock; BusyError, which names the holder and since when, where another process has it."""
     path = Path(host.local_path(LOCK))
-    try:
+    with os_errors("lock", str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except PermissionError as error:
-        raise AccessError(f"{path} cannot be locked by this user", hint="nodeup apply needs root") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -95,5 +95,6 @@ def first_error(result: Result) -> AgentError:
     retried = [error for error in errors if not isinstance(error, _FINAL)]
     if retried:
         others = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        return TransientError(f"{retried[0]}{others}; {result_summary(result)}", code=retried[0].code, hint=retried[0].hint)
+        # Of the same kind: a script learns from the exit code that a disk is read-only, or an asset not what it claims to be.
+        return type(retried[0])(f"{retried[0]}{others}; {result_summary(result)}", code=retried[0].code, hint=retried[0].hint)
     return errors[0] if errors else TransientError(f"the run was stopped: {result_summary(result)}", code="stopped")

@@ -185,9 +185,13 @@ class Progress:
         }
         with self._lock:
             status = AgentStatus(agent="nodeup", state=state, message=message, waiting=waiting, details=details, updated=now)
-            write_status(self._host, status)
-            if is_end:
-                write_status(self._host, status, LAST_RUN)
+            try:
+                write_status(self._host, status)
+                if is_end:
+                    write_status(self._host, status, LAST_RUN)
+            except AgentError as error:
+                # A full disk must not hide what failed because of it.
+                log.warning("the status could not be written: %s", error)
             self._written = self._clock.monotonic()
 
 

@@ -16,6 +16,7 @@ from nodeup.assets.cache import AssetCache
 from nodeup.bootstrap.state import WantedCertificates
 from nodeup.engine.journal import Digests, Journal
 from nodeup.resources.protocol import ArchiveMember
+from nodeup.spec.node import missing_keyset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ class EngineContext:
     def signer(self, name: str, keypair_id: str) -> Keypair:
         """Return the key pair that the configuration pins."""
         if name not in self.keysets:
-            raise NotFoundError(f"keyset {name} was not read from the state store; this node cannot sign with it")
+            raise missing_keyset(name, "this node is to sign with it")
         keypair = self.keysets[name].item(keypair_id).keypair()
         try:
             load_private_key(keypair.key, validated=False)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agents.errors import NotFoundError
 from nodeup.planners.context import PlanContext
 from nodeup.resources.content import Literal, SecretLiteral
 from nodeup.resources.file import File
+from nodeup.spec.node import missing_keyset
 
 
 def private_key_file(context: PlanContext, keyset: str, path: str, *, owner: str | None = None) -> File:
@@ -17,7 +17,7 @@ def pinned_certificate_file(context: PlanContext, keyset: str, path: str, *, own
     """The one certificate that belongs to the pinned key; not the bundle of all trusted ones."""
     wanted = context.spec.keypair_id(keyset)
     if keyset not in context.spec.keysets:
-        raise NotFoundError(f"keyset {keyset} was not read from the state store, and its certificate {wanted} is needed")
+        raise missing_keyset(keyset, f"its certificate {wanted} is needed")
     certificate = context.spec.keysets[keyset].item(wanted).certificate_pem
     return File(path=path, content=Literal(certificate), mode=0o600, owner=owner)
 

@@ -129,7 +129,7 @@ class NodeSpec:
         """Return the private key (PEM) that the configuration pins; NotFoundError where the keyset does not hold it."""
         wanted = self.keypair_id(name)
         if name not in self.keysets:
-            raise NotFoundError(f"keyset {name} was not read from the state store, and its key {wanted} is needed")
+            raise missing_keyset(name, f"its key {wanted} is needed")
         key = self.keysets[name].item(wanted).key
         if key is None:
             raise NotFoundError(f"keyset {name} holds item {wanted} without its private key, which is needed to sign")
@@ -146,6 +146,15 @@ class NodeSpec:
         return replace(self, keysets=keysets, secrets=secrets, manifests=manifests)
 
 
+def missing_keyset(name: str, why: str) -> NotFoundError:
+    """Return the error that says where a keyset should be; a new one under the same name would be trusted by nobody."""
+    return NotFoundError(
+        f"keyset {name} is not in the state store, and {why}",
+        code="keyset-missing",
+        hint=f"wanted private/{name}/keyset.yaml below the store's pki/: restore it, and see that this machine may read it",
+    )
+
+
 def decode_node_spec(document: object, boot: BootConfig, *, where: str) -> NodeSpec:
     """Decode nodeup.Config; SpecError names every problem of the document at once.
 
@@ -159,13 +168,17 @@ def decode_node_spec(document: object, boot: BootConfig, *, where: str) -> NodeS
     config = Section("", document)
     if not config.text("KubernetesVersion"):
         raise SpecError(f"{where}: KubernetesVersion is missing; is the file whole?", code="spec-nodeup-config")
+    try:
+        kubernetes_version = Version.parse(config.text("KubernetesVersion"))
+    except SpecError as error:
+        raise SpecError(f"{where}: KubernetesVersion: {error}", code="spec-nodeup-config") from error
     authorities = {name: text.encode() for name, text in config.text_map("CAs").items()}
     if boot.config_server is not None:
         authorities[CLUSTER_CA] = boot.config_server.ca_certificates.encode()
     return NodeSpec(
         boot=boot,
         config=config,
-        kubernetes_version=Version.parse(config.text("KubernetesVersion")),
+        kubernetes_version=kubernetes_version,
         certificate_authorities=authorities,
         keypair_ids=config.text_map("KeypairIDs"),
         unknown_fields=(*boot.unknown_fields, *findings.unknown),

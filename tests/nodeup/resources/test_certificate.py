@@ -133,7 +133,7 @@ def test_validity_is_that_of_kops_and_spread_by_address(host: RootedHost) -> Non
 
 
 def test_a_keyset_that_this_node_does_not_have_cannot_sign(host: RootedHost) -> None:
-    with pytest.raises(NotFoundError, match="kubernetes-ca was not read"):
+    with pytest.raises(NotFoundError, match="kubernetes-ca is not in the state store"):
         KUBELET.apply(host, run_context(host), None)
 
 

@@ -65,7 +65,7 @@ def test_what_is_missing_is_named() -> None:
         spec().ca_bundle("kubernetes-ca")
     with pytest.raises(SpecError, match="no KeypairIDs entry for etcd-clients-ca"):
         spec().keypair_id("etcd-clients-ca")
-    with pytest.raises(NotFoundError, match="keyset service-account was not read"):
+    with pytest.raises(NotFoundError, match="keyset service-account is not in the state store"):
         spec().private_key("service-account")
     with pytest.raises(NotFoundError, match=r"s3://b/c/manifests/etcd/main\.yaml"):
         spec().manifest("s3://b/c/manifests/etcd/main.yaml")
