@@ -115,6 +115,7 @@ def test_everything_is_back_after_a_reboot(cluster: ControlPlane) -> None:
 
     machine.reboot()
     cluster.start_clock()
+    machine.wait_for_boot(240)
     cluster.wait_for_nodeup(240)
     cluster.say("nodeup has looked at the machine")
     cluster.wait_for_api()
