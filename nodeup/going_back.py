@@ -44,13 +44,16 @@ def context_without_plan(host: Host, clock: Clock) -> EngineContext:
     )
 
 
-def graph_back(host: Host, runs: tuple[Run, ...], target: Run) -> Graph:
-    """Return the steps back to before a run; NotFoundError or VerificationError where what was kept is gone or damaged."""
+def graph_back(host: Host, runs: tuple[Run, ...], target: Run, *, on_machine: bool = True) -> Graph:
+    """Return the steps back to before a run; NotFoundError or VerificationError where what was kept is gone or damaged.
+
+    A directory (not `on_machine`) has files only.
+    """
 
     def text_of(version: Version) -> str:
         return host.read(kept_file(host, version)).decode(errors="replace")
 
-    return rollback_graph(runs, target, units=units_now(host), text_of=text_of)
+    return rollback_graph(runs, target, units=units_now(host) if on_machine else None, text_of=text_of)
 
 
 def go_back(graph: Graph, host: Host, context: EngineContext, recorder: Recorder) -> Result:

@@ -76,7 +76,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             return ExitCode.INTERRUPTED
         except AgentError as error:
             if arguments.rollback_on_failure and recorder.has_changes:
-                error.hint = f"{_roll_back(host, clock, recorder, progress)}{f'; {error.hint}' if error.hint else ''}"
+                said = _roll_back(host, clock, recorder, progress, on_machine=options.root is None)
+                error.hint = f"{said}; {error.hint}" if error.hint else said
                 progress.failed(error)
             raise
     show_result(arguments, result)
@@ -155,7 +156,7 @@ def _left_undone(session: Session, unfollowed: tuple[tuple[str, str], ...]) -> I
         yield f"left as it is by --only: {len(differing) - _NAMED} more"
 
 
-def _roll_back(host: Host, clock: Clock, recorder: Recorder, progress: Progress) -> str:
+def _roll_back(host: Host, clock: Clock, recorder: Recorder, progress: Progress, *, on_machine: bool) -> str:
     """Take back what this run changed, and say how that went; an error in it is part of what is said, not raised."""
     from nodeup.attempt import new_recorder
     from nodeup.engine.history import read_runs
@@ -167,7 +168,8 @@ def _roll_back(host: Host, clock: Clock, recorder: Recorder, progress: Progress)
     try:
         runs = read_runs(host)
         target = next(run for run in runs if run.id == recorder.run.id)
-        result = go_back(graph_back(host, runs, target), host, context_without_plan(host, clock), new_recorder(host, clock, "rollback"))
+        graph = graph_back(host, runs, target, on_machine=on_machine)
+        result = go_back(graph, host, context_without_plan(host, clock), new_recorder(host, clock, "rollback"))
         failed = None if result.is_complete else first_error(result)
     except AgentError as error:
         failed = error

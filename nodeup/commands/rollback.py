@@ -76,20 +76,20 @@ def _list(arguments: argparse.Namespace, runs: tuple[Run, ...]) -> ExitCode:
 def _plan(arguments: argparse.Namespace, host: Host, runs: tuple[Run, ...], target: Run) -> ExitCode:
     from nodeup.engine.report import plan_document, plan_lines
 
-    report = _report(host, runs, target)
+    report = _report(host, runs, target, on_machine=arguments.root is None)
     text = "\n".join([*plan_lines(report), "Nothing was changed; --yes does it.", _FORWARD])
     emit(common(arguments), "NodeRollbackPlan", {**plan_document(report), "kind": "NodeRollbackPlan", "before": target.id}, text)
     return ExitCode.OK if report.is_empty else ExitCode.FINDING
 
 
-def _report(host: Host, runs: tuple[Run, ...], target: Run) -> PlanReport:
+def _report(host: Host, runs: tuple[Run, ...], target: Run, *, on_machine: bool) -> PlanReport:
     from agents.clock import SystemClock
     from nodeup.engine.converge import observe
     from nodeup.engine.report import plan_report
     from nodeup.going_back import context_without_plan, graph_back
 
     context = context_without_plan(host, SystemClock())
-    graph = graph_back(host, runs, target)
+    graph = graph_back(host, runs, target, on_machine=on_machine)
     outcomes = observe(graph, host, context)
     return plan_report(graph.steps, outcomes, unit_directory=context.distribution.unit_directory)
 
@@ -108,7 +108,8 @@ def _go_back(arguments: argparse.Namespace, host: Host, runs: tuple[Run, ...], t
         if arguments.hold:
             hold(host, reason=f"rollback before run {target.id}", now=clock.now())
         recorder = new_recorder(host, clock, "rollback")
-        result = go_back(graph_back(host, runs, target), host, context_without_plan(host, clock), recorder)
+        graph = graph_back(host, runs, target, on_machine=arguments.root is None)
+        result = go_back(graph, host, context_without_plan(host, clock), recorder)
     if not result.is_complete:
         raise first_error(result)
     after = f"{HOLD} keeps every apply away; `nodeup apply --lift-hold` ends that." if arguments.hold else _FORWARD

@@ -34,14 +34,19 @@ def chosen_run(runs: Sequence[Run], wanted: str) -> Run:
     return exact[0] if exact else found[-1]
 
 
-def rollback_graph(runs: Sequence[Run], target: Run, *, units: UnitsNow, text_of: Callable[[Version], str]) -> Graph:
-    """Return the steps back to before `target`, which undo all runs since, too; a thing that several changed is as before the first."""
+def rollback_graph(runs: Sequence[Run], target: Run, *, units: UnitsNow | None, text_of: Callable[[Version], str]) -> Graph:
+    """Return the steps back to before `target`, which undo all runs since, too; a thing that several changed is as before the first.
+
+    `units` is None for a directory: there are only files, and no commands.
+    """
     first: dict[str, Change] = {}
     for run in runs:
         if run.id >= target.id:
             for change in run.changes:
                 first.setdefault(change.key, change)
     reason = f"as before run {target.id}"
+    if units is None:
+        return build_graph((), (), [_former_file(change, reason, ()) for change in first.values() if change.path])
     former: list[FormerFile | FormerUnit] = []
     back: list[Unit] = []
     for change in first.values():
@@ -61,7 +66,7 @@ def rollback_graph(runs: Sequence[Run], target: Run, *, units: UnitsNow, text_of
 
 def _former(change: Change, reason: str, units: UnitsNow, text_of: Callable[[Version], str]) -> FormerFile | FormerUnit | Unit:
     if not change.unit:
-        return FormerFile(path=change.path, version=change.before, reason=reason, on_change=change.on_change, owned=change.owned)
+        return _former_file(change, reason, change.on_change)
     was_ours_alone = change.path and change.before is None
     if was_ours_alone or (not change.path and change.owned and not change.was_enabled and not change.was_running):
         return FormerUnit(name=change.unit, path=change.path, reason=reason)
@@ -72,3 +77,7 @@ def _former(change: Change, reason: str, units: UnitsNow, text_of: Callable[[Ver
         running=change.was_running,
         restart_on=units.inputs.get(change.unit, ()),
     )
+
+
+def _former_file(change: Change, reason: str, on_change: tuple[tuple[str, ...], ...]) -> FormerFile:
+    return FormerFile(path=change.path, version=change.before, reason=reason, on_change=on_change, owned=change.owned)

@@ -5,93 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-OS_RELEASE = 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n'
-
-
-@dataclass
-class Node:
-    """A directory, and nodeup for it."""
-
-    root: Path
-    conf: Path
-    assets: Path
-
-    def nodeup(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-m", "nodeup.cli", *words]
-        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == code, f"{' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
-
-    def plan(self, *words: str, code: int = 0) -> str:
-        return self.nodeup("plan", "--conf", str(self.conf), "--root", str(self.root), *words, code=code).stdout
-
-    def apply(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        return self.nodeup("apply", "--conf", str(self.conf), "--root", str(self.root), *words, code=code)
-
-    def verify(self, *words: str, code: int = 0) -> str:
-        return self.nodeup("verify", "--conf", str(self.conf), "--root", str(self.root), *words, code=code).stdout
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An example state store with stand-in assets that are served from a directory."""
-    directory = tmp_path_factory.mktemp("example")
-    argv = [
-        sys.executable,
-        "examples/make_state_store.py",
-        "--cluster",
-        "demo.example.com",
-        "--store",
-        f"file://{directory}/demo.example.com",
-    ]
-    argv += ["--boot-config-dir", str(directory / "boot"), "--assets-dir", str(directory / "assets"), "--make-stand-ins"]
-    subprocess.run([*argv, "--assets-base", "http://127.0.0.1:1"], cwd=ROOT, check=True, capture_output=True, timeout=120)
-    return directory
-
-
-@pytest.fixture
-def node(store: Path, tmp_path: Path) -> Node:
-    root = tmp_path / "machine"
-    (root / "etc").mkdir(parents=True)
-    (root / "etc/os-release").write_text(OS_RELEASE)
-    (root / "etc/hostname").write_text("cp-a\n")
-    return Node(root=root, conf=store / "boot/control-plane-main/kube_env.yaml", assets=store / "assets")
-
-
-@pytest.fixture(scope="module")
-def applied_once(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Node:
-    """A machine that everything was applied to; tests get copies of it."""
-    root = tmp_path_factory.mktemp("applied") / "machine"
-    (root / "etc").mkdir(parents=True)
-    (root / "etc/os-release").write_text(OS_RELEASE)
-    (root / "etc/hostname").write_text("cp-a\n")
-    node = Node(root=root, conf=store / "boot/control-plane-main/kube_env.yaml", assets=store / "assets")
-    assert node.apply().stdout.rstrip().endswith("success")
-    return node
-
-
-@pytest.fixture
-def applied(applied_once: Node, tmp_path: Path) -> Node:
-    shutil.copytree(applied_once.root, tmp_path / "applied", symlinks=True)
-    return replace(applied_once, root=tmp_path / "applied")
-
-
-def tree(root: Path) -> dict[str, tuple[int, int, bytes]]:
-    return {
-        str(path.relative_to(root)): (path.lstat().st_ino, path.lstat().st_mode, path.read_bytes())
-        for path in root.rglob("*")
-        if path.is_file() and not path.is_symlink() and "/run/" not in str(path)
-    }
+from tests.support.node_directory import Node, tree
 
 
 def test_a_plan_changes_nothing_and_says_so_with_its_exit_code(node: Node) -> None:
