@@ -9,15 +9,11 @@ that `plan` and `verify` ask nobody:
 
 from __future__ import annotations
 
-import ipaddress
-import json
 import socket
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
 
 from agents.clouds.protocol import Metadata
-from agents.errors import NotFoundError, SpecError
+from agents.errors import NotFoundError, SpecError, TransientError
 from agents.host.distribution import parse_os_release
 from agents.host.protocol import Host
 from nodeup.assets.cache import architecture
@@ -31,48 +27,49 @@ from nodeup.facts import (
     CloudFacts,
     Facts,
     GceFacts,
+    InstanceType,
     Interface,
     OtherCloudFacts,
 )
+from nodeup.facts_file import MachineFacts, NetworkFacts, network_facts_text, parse_facts
 from nodeup.resources.mount import mounts
 from nodeup.resources.protocol import STATE_DIRECTORY
 
 #: What the last apply learned from the network.
 NETWORK_FACTS = f"{STATE_DIRECTORY}/network-facts.json"
 
-_CLOUD_FACTS: Mapping[str, type[AwsFacts | AzureFacts | GceFacts | OtherCloudFacts]] = MappingProxyType(
-    {"aws": AwsFacts, "azure": AzureFacts, "gce": GceFacts, "other": OtherCloudFacts}
-)
+#: Asks EC2 about the types that a plan needs, once the machine's own is known.
+AskTypes = Callable[[CloudFacts], Mapping[str, InstanceType]]
+
+_NO_MACHINE = MachineFacts()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkFacts:
-    """The part of the facts that somebody else has to be asked for."""
-
-    hostname_addresses: tuple[str, ...]
-    cloud: CloudFacts
-
-
-def observe(host: Host, network: NetworkFacts, environment: Mapping[str, str]) -> Facts:
-    """Return the facts; SpecError on a distribution or an architecture that is not supported."""
+def observe(host: Host, network: NetworkFacts, environment: Mapping[str, str], *, given: MachineFacts = _NO_MACHINE) -> Facts:
+    """Return the facts; `given` takes the place of what would be seen. SpecError on a distribution or architecture that is not supported."""
     return Facts(
-        distribution=parse_os_release(_text(host, "/etc/os-release") or _text(host, "/usr/lib/os-release")),
-        architecture=architecture(),
-        hostname=hostname(host),
+        distribution=given.distribution or parse_os_release(_text(host, "/etc/os-release") or _text(host, "/usr/lib/os-release")),
+        architecture=given.architecture or architecture(),
+        hostname=given.hostname or hostname(host),
         hostname_addresses=network.hostname_addresses,
-        interfaces=_interfaces(host),
-        accounts=_accounts(host),
+        interfaces=_interfaces(host) if given.interfaces is None else given.interfaces,
+        accounts=_accounts(host) if given.accounts is None else given.accounts,
         existing_paths=frozenset(path for path in PATHS_ASKED_FOR if host.stat(path) is not None),
         filesystems=_filesystems(host),
         fstab=_text(host, "/etc/fstab"),
         environment=dict(environment),
         cloud=network.cloud,
+        instance_types=network.instance_types,
     )
 
 
-def ask_network(host: Host, cloud: str, metadata: Metadata) -> NetworkFacts:
-    """Ask the resolver and the metadata service, and remember their answers on the machine for plans."""
-    facts = NetworkFacts(hostname_addresses=_resolved(hostname(host)), cloud=_cloud_facts(cloud, metadata))
+def ask_network(host: Host, cloud: str, metadata: Metadata, ask_types: AskTypes = lambda _cloud: {}) -> NetworkFacts:
+    """Ask the resolver, the metadata service and EC2, and remember their answers on the machine for plans.
+
+    TransientError where the service does not know what the node's name or address is made of: it will.
+    """
+    seen = _cloud_facts(cloud, metadata)
+    _check_answers(cloud, seen)
+    facts = NetworkFacts(hostname_addresses=_resolved(hostname(host)), cloud=seen, instance_types=ask_types(seen))
     host.write(NETWORK_FACTS, network_facts_text(facts).encode(), mode=0o600)
     return facts
 
@@ -84,7 +81,7 @@ def remembered_network(host: Host, cloud: str) -> NetworkFacts:
     """
     text = _text(host, NETWORK_FACTS)
     if text:
-        return parse_network_facts(text, where=NETWORK_FACTS)
+        return parse_facts(text, where=NETWORK_FACTS).network
     if cloud != "metal":
         raise SpecError(
             f"nothing is known of this machine's {cloud} metadata yet, and a plan asks nobody",
@@ -94,44 +91,6 @@ def remembered_network(host: Host, cloud: str) -> NetworkFacts:
     return NetworkFacts(hostname_addresses=_from_hosts_file(host, hostname(host)), cloud=OtherCloudFacts())
 
 
-def network_facts_text(facts: NetworkFacts) -> str:
-    """Return the facts as JSON, the form of --facts FILE."""
-    kind = {AwsFacts: "aws", AzureFacts: "azure", GceFacts: "gce"}.get(type(facts.cloud), "other")
-    return json.dumps({"hostnameAddresses": list(facts.hostname_addresses), kind: asdict(facts.cloud)}, indent=1) + "\n"
-
-
-def parse_network_facts(text: str, *, where: str) -> NetworkFacts:
-    """Read what `network_facts_text` writes, also as YAML; SpecError for anything else."""
-    from agents.documents import as_list, as_mapping, as_str, load_yaml
-
-    document = as_mapping(load_yaml(text, where=where), where=where)
-    if unknown := sorted(set(document) - {"hostnameAddresses", *_CLOUD_FACTS}):
-        raise SpecError(f"{where}: unknown {', '.join(unknown)}; known are hostnameAddresses, {', '.join(_CLOUD_FACTS)}")
-    addresses = tuple(
-        _address(as_str(item, where=f"{where}: hostnameAddresses"), where=f"{where}: hostnameAddresses")
-        for item in as_list(document.get("hostnameAddresses", []), where=f"{where}: hostnameAddresses")
-    )
-    for kind, cloud_type in _CLOUD_FACTS.items():
-        if kind in document:
-            given = as_mapping(document[kind], where=f"{where}: {kind}")
-            known = {field.name for field in fields(cloud_type)}
-            if unknown := sorted(set(given) - known):
-                raise SpecError(f"{where}: {kind}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-            if missing := [field.name for field in fields(cloud_type) if field.default is MISSING and field.name not in given]:
-                raise SpecError(f"{where}: {kind}: missing {', '.join(missing)}")
-            values = {name: as_str(value, where=f"{where}: {kind}.{name}") for name, value in given.items()}
-            return NetworkFacts(hostname_addresses=addresses, cloud=cloud_type(**values))
-    return NetworkFacts(hostname_addresses=addresses, cloud=OtherCloudFacts())
-
-
-def _address(text: str, *, where: str) -> str:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError as error:
-        raise SpecError(f"{where}: wanted an IP address, found {text!r}") from error
-    return text
-
-
 def hostname(host: Host) -> str:
     """Return the machine's name: what its kernel says, or where it has none, being a directory, its /etc/hostname."""
     for path in ("/proc/sys/kernel/hostname", "/etc/hostname"):
@@ -139,6 +98,29 @@ def hostname(host: Host) -> str:
         if named:
             return named
     return socket.gethostname()
+
+
+def _check_answers(cloud: str, facts: CloudFacts) -> None:
+    """Never name a node after its host's name because the metadata service was not ready."""
+    match facts:
+        case AwsFacts():
+            needed = {
+                "placement/region": facts.region,
+                "placement/availability-zone": facts.availability_zone,
+                "instance-id": facts.instance_id,
+            }
+        case GceFacts():
+            needed = {"instance/hostname": facts.hostname}
+        case OtherCloudFacts() if cloud == "digitalocean":
+            needed = {"interfaces/private/0/ipv4/address": facts.private_ipv4}
+        case OtherCloudFacts() if cloud == "hetzner":
+            needed = {"private-networks (interface 1)": facts.private_ipv4}
+        case OtherCloudFacts() if cloud == "linode":
+            needed = {"label": facts.label}
+        case _:
+            needed = {}
+    if missing := [path for path, value in needed.items() if not value]:
+        raise TransientError(f"the metadata service of {cloud} has no {', '.join(missing)} (yet)", code="no-metadata")
 
 
 def _cloud_facts(cloud: str, metadata: Metadata) -> CloudFacts:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.clock import Clock, SystemClock
-from agents.errors import NotFoundError, SpecError
+from agents.errors import NotFoundError
 from agents.host.local import LocalHost
 from agents.host.protocol import Host
 from agents.host.rooted import RootedHost
+from nodeup.asking import asked_facts, facts_of_file, prefix_finder, remembered_facts
 from nodeup.assets.cache import CACHE_DIRECTORY, AssetCache
 from nodeup.bootstrap.conversation import Means
 from nodeup.bootstrap.refusal import Refusal
@@ -26,8 +27,9 @@ from nodeup.engine.graph import Graph, build_graph
 from nodeup.engine.journal import Digests, Journal
 from nodeup.engine.owned import obsolete, read_manifest, split_foreign
 from nodeup.facts import Facts
+from nodeup.facts_file import GivenFacts
 from nodeup.load import load_boot_config, load_node_spec
-from nodeup.observe import NetworkFacts, ask_network, hostname, observe, parse_network_facts, remembered_network
+from nodeup.observe import hostname, observe
 from nodeup.planners import context_of, plan
 from nodeup.planners.context import Profile
 from nodeup.rendering import renderable
@@ -106,7 +108,8 @@ def open_session(
     spec = load_node_spec(boot, options.environment, from_controller=worker.node_config)
     if spec.unknown_fields:
         log.warning("fields that this version does not know, and does not act on: %s", ", ".join(spec.unknown_fields))
-    facts = observe(observed_host(host), _network_facts(options, host, spec), options.environment)
+    given = _given_facts(options, host, spec)
+    facts = observe(observed_host(host), given.network, options.environment, given=given.machine)
     plan_context = context_of(spec, facts, options.profile)
     planned = plan(spec, facts, options.profile)
     resources, left_out = _for_host(planned, options, facts)
@@ -121,6 +124,7 @@ def open_session(
         keysets=spec.keysets,
         addresses=tuple(address for interface in facts.interfaces for address in interface.addresses),
         obtain=worker.obtain,
+        prefix=prefix_finder(facts.cloud, host, options.environment) if options.ask_network else None,
     )
     former, foreign = _former_things(planned, options, host, context) if options.removes else ((), ())
     return Session(
@@ -167,19 +171,12 @@ def _open_challenges(boot: BootConfig, clock: Clock) -> AbstractContextManager[C
     return challenge_server(boot.cluster_name, boot.config_server.ca_certificates.encode(), now=clock.now)
 
 
-def _network_facts(options: Options, host: Host, spec: NodeSpec) -> NetworkFacts:
+def _given_facts(options: Options, host: Host, spec: NodeSpec) -> GivenFacts:
     if options.facts is not None:
-        try:
-            text = options.facts.read_text()
-        except OSError as error:
-            raise SpecError(f"--facts {options.facts}: {error.strerror}") from error
-        return parse_network_facts(text, where=str(options.facts))
-    cloud = spec.boot.cloud.value
+        return facts_of_file(options.facts, spec)
     if options.ask_network:
-        from agents.clouds.select import metadata_of
-
-        return ask_network(host, cloud, metadata_of(cloud, options.environment, host))
-    return remembered_network(host, cloud)
+        return asked_facts(host, spec, options.environment)
+    return remembered_facts(host, spec)
 
 
 def observed_host(host: Host) -> Host:

@@ -51,7 +51,7 @@ class AwsEc2:
             raise TransientError(f"EC2 assigned no IPv6 prefix to {interface_id}; has its subnet an IPv6 range of its own?")
         return str(assigned[0])
 
-    def _call(self, operation: str, **parameters: object) -> dict[str, Any]:  # noqa: ANN401 - boto3's answers have no types
+    def _call(self, operation: str, **parameters: object) -> dict[str, Any]:
         from boto3 import Session
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError

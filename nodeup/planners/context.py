@@ -12,6 +12,7 @@ from enum import Enum
 from agents.errors import SpecError
 from nodeup.assets.catalog import Catalog
 from nodeup.facts import AwsFacts, Facts, GceFacts, OtherCloudFacts
+from nodeup.planners.instance_types import wants_gpu
 from nodeup.spec.boot import CloudProvider, Role
 from nodeup.spec.node import NodeSpec
 
@@ -91,12 +92,17 @@ class PlanContext:
     @property
     def has_nvidia_gpu(self) -> bool:
         """Whether a GPU is there and wanted: AWS knows by instance type, OpenStack is believed, other clouds have none."""
-        wanted = self.spec.containerd.section("nvidiaGPU").boolean("enabled") or False
-        if not wanted:
+        if not wants_gpu(self.spec):
             return False
         if self.aws is not None:
             known = self.facts.instance_types.get(self.aws.instance_type)
-            return known is not None and known.has_gpu
+            if known is None:
+                raise SpecError(
+                    f'GPUs are wanted where there are any, and of instance type "{self.aws.instance_type}" EC2 said nothing',
+                    code="no-facts",
+                    hint="say it in --facts (instanceTypes); apply asks EC2",
+                )
+            return known.has_gpu
         return self.cloud is CloudProvider.OPENSTACK
 
     # --- names and addresses
@@ -195,5 +201,10 @@ class PlanContext:
 def _aws_node_name(facts: AwsFacts, *, ip_based: bool) -> str:
     if not ip_based:
         return facts.instance_id
+    if facts.instance_id and facts.local_hostname.startswith(facts.instance_id):
+        raise SpecError(
+            f"nodes are to be named by address, and EC2 names this instance {facts.local_hostname}",
+            hint="set the subnet's hostname type to ip-name, or leave useIPBasedNodeNames out",
+        )
     zone = "ec2.internal" if facts.region == "us-east-1" else f"{facts.region}.compute.internal"
     return f"ip-{facts.local_ipv4.replace('.', '-')}.{zone}"

@@ -34,7 +34,6 @@ def plan_discovery(context: PlanContext) -> Iterator[AnyResource]:
         namespace=context.cluster_name.replace(".", "-"),
         object_name=context.node_name,
         certificate=certificate.id,
-        ca=context.spec.certificate_authorities.get(_CA, b""),
         keys=tuple(sorted(_keys(context))),
     )
 

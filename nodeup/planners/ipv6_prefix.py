@@ -17,7 +17,7 @@ def plan_ipv6_prefix(context: PlanContext) -> Iterator[AnyResource]:
         return
     match context.cloud:
         case CloudProvider.AWS:
-            yield Ipv6Prefix()
+            yield Ipv6Prefix(mac=context.aws.mac if context.aws is not None else "")
         case CloudProvider.GCE | CloudProvider.METAL:
             return
         case _:

@@ -13,6 +13,7 @@ from nodeup.facts import AzureFacts, OtherCloudFacts
 from nodeup.planners.certificates import KUBELET, bootstrap_output, config_of, kubeconfig, output, server_certificate
 from nodeup.planners.context import PlanContext
 from nodeup.planners.credential_provider import CREDENTIAL_PROVIDER_CONFIG, has_credential_provider, plan_credential_provider
+from nodeup.planners.instance_types import counts_addresses, own_type, uses_cilium_eni
 from nodeup.planners.parts import directory, literal
 from nodeup.render.flag_tables import KUBELET as KUBELET_FLAGS
 from nodeup.render.flags import flags_of, joined
@@ -51,7 +52,8 @@ def plan_kubelet(context: PlanContext) -> Iterator[AnyResource]:
     kubelet = kubelet_section(context)
     yield File(path=_CONFIG, content=literal(dump_yaml(kubelet_configuration(kubelet, _place(context)))), before_services=(KUBELET,))
     yield File(path=_ENVIRONMENT, content=literal(_environment(context, kubelet)))
-    yield directory(kubelet.text("podManifestPath"))
+    if kubelet.text("podManifestPath"):
+        yield directory(kubelet.text("podManifestPath"))
     yield directory(_HOME)
     yield from _plan_kubeconfig(context)
     if not context.spec.config.boolean("UsesKubenet"):
@@ -73,7 +75,7 @@ def kubelet_section(context: PlanContext) -> Section:
         changes["runtimeRequestTimeout"] = _RUNTIME_REQUEST_TIMEOUT
     if context.is_control_plane and context.spec.kubernetes_version.at_least(1, 35):
         changes["crashLoopBackOffMaxContainerRestartPeriod"] = _CONTROL_PLANE_MAX_BACKOFF
-    if not kubelet.has("maxPods") and (pods := _pods_by_addresses(context)) is not None:
+    if (pods := _pods_by_addresses(context)) is not None:
         changes["maxPods"] = pods
     if not kubelet.text("volumePluginDirectory"):
         changes["volumePluginDirectory"] = context.flex_volume_directory
@@ -97,23 +99,23 @@ def _pods_by_addresses(context: PlanContext) -> int | None:
 
     The first address of each interface is the interface's own; two pods (the network plugin and kube-proxy) use the machine's.
     """
-    if context.aws is None or not (context.spec.networking.has("amazonVPC") or _is_cilium_eni(context)):
+    if context.aws is None or not counts_addresses(context.spec):
         return None
-    name = context.aws.instance_type or context.spec.config.text("DefaultMachineType")
+    name = own_type(context.spec, context.aws)
     known = context.facts.instance_types.get(name)
     if known is None:
-        raise SpecError(f'EC2 was not asked about, or does not know, instance type "{name}"; set spec.kubelet.maxPods')
+        raise SpecError(
+            f'the number of pods follows from instance type "{name}", of which EC2 said nothing',
+            code="no-facts",
+            hint="set spec.kubelet.maxPods, or say it in --facts (instanceTypes); apply asks EC2",
+        )
     return min(_MOST_PODS, known.interfaces * (known.addresses_per_interface - 1) + 2)
-
-
-def _is_cilium_eni(context: PlanContext) -> bool:
-    return context.spec.networking.section("cilium").text("ipam") == "eni"
 
 
 def _node_addresses(context: PlanContext) -> tuple[str, ...]:
     """Return what --node-ip must say: the primary address, where the kubelet could take a secondary one for it."""
     networking = context.spec.networking
-    uses_secondary = networking.section("cni").boolean("usesSecondaryIP") or networking.has("amazonVPC") or _is_cilium_eni(context)
+    uses_secondary = networking.section("cni").boolean("usesSecondaryIP") or networking.has("amazonVPC") or uses_cilium_eni(context.spec)
     found: list[str] = []
     if uses_secondary or context.cloud is CloudProvider.HETZNER:
         found.append(_primary_address(context))

@@ -96,6 +96,10 @@ class RunContext(Protocol):
         """Ask kops-controller for certificates until it issues them, and keep them on the machine. Only for apply."""
         ...
 
+    def ipv6_prefix(self) -> str:
+        """Return the IPv6 prefix of the primary interface, and have one assigned where it has none. Only for apply."""
+        ...
+
     def address_texts(self) -> tuple[str, ...]:
         """Return the node's interface addresses as CIDR texts, which spread the certificates' validity over nodes."""
         ...

@@ -4,13 +4,11 @@ import pytest
 
 from agents.errors import SpecError
 from nodeup.facts import Account, AwsFacts, GceFacts, OtherCloudFacts
+from nodeup.facts_file import NetworkFacts, network_facts_text, parse_facts
 from nodeup.observe import (
     NETWORK_FACTS,
-    NetworkFacts,
     ask_network,
-    network_facts_text,
     observe,
-    parse_network_facts,
     remembered_network,
 )
 from tests.fakes.host import FakeHost
@@ -111,10 +109,10 @@ def test_a_machine_without_a_cloud_is_planned_from_its_own_hosts_file() -> None:
 def test_facts_are_written_as_they_are_read(cloud: AwsFacts | GceFacts | OtherCloudFacts) -> None:
     facts = NetworkFacts(hostname_addresses=("10.0.0.1", "fe80::1"), cloud=cloud)
 
-    assert parse_network_facts(network_facts_text(facts), where="x") == facts
+    assert parse_facts(network_facts_text(facts), where="x").network == facts
 
 
 @pytest.mark.parametrize("text", ["[]", "aws: {region: x}", "aws: {moon: x}", "hostnameAddresses: 5", "{"])
 def test_facts_that_make_no_sense_are_an_error_of_whoever_wrote_them(text: str) -> None:
     with pytest.raises(SpecError):
-        parse_network_facts(text, where="facts.yaml")
+        parse_facts(text, where="facts.yaml")

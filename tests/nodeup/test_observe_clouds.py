@@ -10,7 +10,8 @@ import pytest
 
 from agents.errors import TransientError
 from nodeup.facts import AzureFacts, CloudFacts, OtherCloudFacts
-from nodeup.observe import ask_network, parse_network_facts, remembered_network
+from nodeup.facts_file import parse_facts
+from nodeup.observe import ask_network, remembered_network
 from tests.fakes.host import FakeHost
 
 NETWORKS = """\
@@ -37,8 +38,6 @@ class FakeMetadata:
         ("azure", {"instance/compute?format=json": json.dumps({"resourceId": "/s/x"})}, AzureFacts(resource_id="/s/x")),
         ("digitalocean", {"interfaces/private/0/ipv4/address": "10.0.0.2"}, OtherCloudFacts(private_ipv4="10.0.0.2")),
         ("hetzner", {"private-networks": NETWORKS}, OtherCloudFacts(private_ipv4="10.0.0.9")),
-        ("hetzner", {}, OtherCloudFacts()),
-        ("hetzner", {"private-networks": "[]"}, OtherCloudFacts()),
         ("linode", {"label": "nodes-1"}, OtherCloudFacts(label="nodes-1")),
         ("openstack", {"meta-data/local-ipv4": "10.0.0.3"}, OtherCloudFacts(private_ipv4="10.0.0.3")),
         ("scaleway", {}, OtherCloudFacts()),
@@ -51,8 +50,29 @@ def test_what_a_cloud_says_is_remembered_for_plans(cloud: str, values: Mapping[s
     assert remembered_network(host, cloud).cloud == facts
 
 
+@pytest.mark.parametrize(
+    ("cloud", "values", "missing"),
+    [
+        ("aws", {"placement/region": "r", "placement/availability-zone": "ra"}, "instance-id"),
+        ("gce", {"instance/name": "n"}, "instance/hostname"),
+        ("digitalocean", {}, "interfaces/private/0/ipv4/address"),
+        ("hetzner", {}, "private-networks"),
+        ("hetzner", {"private-networks": "[]"}, "private-networks"),
+        ("hetzner", {"private-networks": "- {ip: 10.1.0.9, interface_num: 2}"}, "private-networks"),
+        ("linode", {}, "label"),
+    ],
+)
+def test_a_service_that_does_not_know_yet_what_a_name_is_made_of_is_waited_for(cloud: str, values: Mapping[str, str], missing: str) -> None:
+    host = FakeHost()
+
+    with pytest.raises(TransientError, match=missing):
+        ask_network(host, cloud, FakeMetadata(values))
+
+    assert host.changes == []
+
+
 def test_azures_facts_can_be_given_by_hand() -> None:
-    assert parse_network_facts('{"azure": {"resource_id": "/s/x"}}', where="f").cloud == AzureFacts(resource_id="/s/x")
+    assert parse_facts('{"azure": {"resource_id": "/s/x"}}', where="f").network.cloud == AzureFacts(resource_id="/s/x")
 
 
 def test_azure_without_a_resource_id_is_asked_again() -> None:

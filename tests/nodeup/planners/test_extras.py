@@ -44,7 +44,7 @@ def test_a_kubelet_that_uses_swap_keeps_it() -> None:
 
 
 def test_pods_of_ipv6_only_clusters_get_a_prefix_where_the_cloud_gives_one() -> None:
-    assert list(plan_ipv6_prefix(plan_context(config=_IPV6))) == [Ipv6Prefix()]
+    assert list(plan_ipv6_prefix(plan_context(config=_IPV6))) == [Ipv6Prefix(mac="02:00:00:00:00:01")]
     assert [*plan_ipv6_prefix(plan_context(config=_IPV6, cloud="gce")), *plan_ipv6_prefix(plan_context())] == []
     with pytest.raises(SpecError, match="openstack"):
         list(plan_ipv6_prefix(plan_context(config=_IPV6, cloud="openstack")))

@@ -18,7 +18,6 @@ from nodeup.assets.catalog import AssetSource
 from nodeup.engine.diff import compare
 from nodeup.resources.archive import ArchiveMembers
 from nodeup.resources.asset import Asset
-from nodeup.resources.cloud import DiscoveryRegistration, Ipv6Prefix
 from nodeup.resources.hosts import HostRecord, HostsBlock
 from nodeup.resources.image import ImageArchive, ImageFiles, PulledImage
 from nodeup.resources.mount import BindMount, FormattedVolume, mounts
@@ -270,18 +269,3 @@ def test_files_of_an_image_are_known_by_what_was_taken_from_it() -> None:
     difference = compare(files, files.read(host, run_context(host)))
     assert difference is not None
     assert difference.changes[0].actual == files.paths
-
-
-@pytest.mark.parametrize(
-    "resource",
-    [
-        Ipv6Prefix(),
-        DiscoveryRegistration(name="a", object_name="a", url="https://e.com", namespace="b", certificate="certificate:a", ca=b"", keys=()),
-    ],
-    ids=lambda resource: type(resource).__name__,
-)
-def test_what_this_release_cannot_do_is_said_and_not_retried(resource: Ipv6Prefix) -> None:
-    host = FakeHost()
-
-    with pytest.raises(SpecError, match="not supported by this release"):
-        resource.apply(host, run_context(host), resource.read(host, run_context(host)))
