@@ -285,13 +285,21 @@ class CompareHashes:
     peers: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePeerUrls:
+    """Have etcd list a member under its configured peer URLs, and the member listen there; raft's lead is moved away from it first."""
+
+    peer: str
+    urls: tuple[str, ...]
+
+
 #: Steps of a claimed restore in which members do something.
 RestoreWork = PrepareRestore | SaveBeforeRestore | Fence | CommitRestore | VerifyRestored
 #: Steps of a claimed restore that are only recorded.
 RestoreRecord = TakeOverClaim | SkipSave | PassPointOfNoReturn
 RestoreAction = ClaimRestore | RejectCommand | ForgetCommand | AbortRestore | DropPreparation | FinishRestore | RestoreWork | RestoreRecord
 MembershipAction = AddLearner | JoinLearner | PromoteLearner | RemoveMember | StopRemoved
-UpkeepAction = ChangeVersion | EnableDowngrade | CancelDowngrade | CompareHashes
+UpkeepAction = ChangeVersion | EnableDowngrade | CancelDowngrade | CompareHashes | ChangePeerUrls
 FormationAction = DecideFormation | StartMembers | SealFormation | WriteMarker
 Action = Wait | Rest | FormationAction | RestoreAction | MembershipAction | UpkeepAction | LiftQuarantine | TakeBackup | DeleteBackups
 
@@ -310,7 +318,7 @@ def describe(action: Action) -> str:
             words += f" with {', '.join(action.members)}"
         case ChangeVersion():
             words += f" of {action.peer} to {action.to}"
-        case LiftQuarantine() | AddLearner() | JoinLearner() | StopRemoved() | DropPreparation():
+        case LiftQuarantine() | AddLearner() | JoinLearner() | StopRemoved() | DropPreparation() | ChangePeerUrls():
             words += f" of {action.peer}"
         case PromoteLearner() | RemoveMember():
             words += f" {action.name or 'unnamed'} ({action.member_id:x})"

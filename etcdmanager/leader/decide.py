@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TypeVar, assert_never
 
 from etcdmanager.leader.actions import Action, Answer, Remark, Rest, Wait
-from etcdmanager.leader.rules import lifecycle, maintenance, membership, quarantine, restore, transport, versions
+from etcdmanager.leader.rules import lifecycle, maintenance, membership, peer_urls, quarantine, restore, versions
 from etcdmanager.leader.view import ClusterView, NoCluster, Restoring, Running, Trouble, phase_of
 
 V = TypeVar("V", NoCluster, Restoring, Running)
@@ -64,11 +64,12 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     membership.report_missing_spec,
     versions.report_missing_binaries,
     versions.report_version_difference,
-    transport.report_peer_urls,
+    peer_urls.report_peer_urls,
     maintenance.report_backups_from_the_future,
     maintenance.drop_preparations,
     membership.wait_without_quorum,
     maintenance.write_missing_marker,
+    peer_urls.finish_peer_urls,
     quarantine.lift_quarantine,
     maintenance.backup_on_request,
     maintenance.periodic_backup,
@@ -80,6 +81,7 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     membership.add_learner,
     membership.remove_superfluous_member,
     membership.stop_removed_member,
+    peer_urls.change_peer_urls,
     versions.change_versions,
     maintenance.delete_expired_backups,
 )

@@ -56,7 +56,7 @@ class Executor:
                 await self._delete_backups(order, order.action)
             case a.AddLearner() | a.JoinLearner() | a.PromoteLearner() | a.RemoveMember() | a.StopRemoved():
                 await self._change_membership(order, order.action)
-            case a.ChangeVersion() | a.EnableDowngrade() | a.CancelDowngrade() | a.CompareHashes():
+            case a.ChangeVersion() | a.EnableDowngrade() | a.CancelDowngrade() | a.CompareHashes() | a.ChangePeerUrls():
                 await self._upkeep.execute(order, order.action)
             case _:
                 await self._restores.execute(order, order.action)

@@ -120,10 +120,13 @@ class Hands:
 
     async def reconfigure(self, order: Order, peer_id: str, request: m.ReconfigureRequest) -> None:
         """Have one serving member run otherwise, which restarts its etcd; raft's lead is moved away first where it can be (law R7)."""
-        peer = order.peer(peer_id)
+        await self.lead_elsewhere(order, order.peer(peer_id))
+        await self.connection(peer_id).reconfigure(request, order.authority.header, deadline=order.authority.within(SHORT))
+
+    async def lead_elsewhere(self, order: Order, peer: Peer) -> None:
+        """Have another member lead raft where `peer` does; not being able to is no error."""
         if is_raft_leader(peer):
             await self._move_raft_leader_away(order, peer)
-        await self.connection(peer_id).reconfigure(request, order.authority.header, deadline=order.authority.within(SHORT))
 
     async def take_backup(
         self, order: Order, peers: Iterable[str], *, reason: str, label: str = "", news: Callable[[str], OnProgress] | None = None

@@ -44,8 +44,21 @@ class UpkeepExecutor:
                 await self._cancel_downgrade(order)
             case a.CompareHashes(peers=peers):
                 await self._compare_hashes(order, peers)
+            case a.ChangePeerUrls(peer=peer, urls=urls):
+                await self._change_peer_urls(order, peer, urls)
             case _:
                 assert_never(action)
+
+    async def _change_peer_urls(self, order: Order, name: str, urls: tuple[str, ...]) -> None:
+        """Move raft's lead away, change the list, restart the member; cut off after the list, `finish_peer_urls` goes on from there."""
+        peer = order.peer(name)
+        member = next((m for m in order.view.members or () if m.name == peer.node.name), None)
+        if member is not None and sorted(member.peer_urls) != sorted(urls):
+            log.info("%s is to be reached at %s", name, ", ".join(urls))
+            await self._hands.lead_elsewhere(order, peer)
+            other = next((p for p in order.view.peers if p.serves and p.id != name and p.cluster_token == peer.cluster_token), peer)
+            await self._hands.etcd(other).update(member.id, urls, deadline=order.authority.within(SHORT))
+        await self._hands.reconfigure(order, name, m.ReconfigureRequest(quarantined=peer.quarantined, adopt_peer_urls=True))
 
     async def _enable_downgrade(self, order: Order, to: str) -> None:
         """Enable it where etcd says that it can; an etcd that cannot is never asked to (3.5 hangs)."""

@@ -52,10 +52,18 @@ class Disk:
     #: Whether its etcd ends right after each start.
     crashes: bool = False
     free_bytes: int = 10 << 30
+    #: Where other members reach it: as configured, as etcd lists it, and where it listens.
+    configured_port: int = 2380
+    listed_port: int = 2380
+    listening_port: int = 2380
     #: The leader does not reach its manager; its etcd goes on.
     cut_off: bool = False
     #: A manager of the same name with a blank disk answers in its manager's place.
     shadowed: bool = False
+
+    @property
+    def is_reachable(self) -> bool:
+        return not self.crashes and self.listed_port == self.listening_port
 
     def holds(self) -> Holding:
         if self.damaged:
@@ -119,7 +127,7 @@ class World:
     def serving(self, token: str) -> list[Disk]:
         """Return the disks whose etcd of that incarnation follows a raft leader."""
         listed = self.clusters.get(token, {})
-        running = [d for d in self.disks.values() if d.up and d.token == token and d.id in listed and not d.starting and not d.crashes]
+        running = [d for d in self.disks.values() if d.up and d.token == token and d.id in listed and not d.starting and d.is_reachable]
         voting = [d for d in running if not listed[d.id][1]]
         voters = sum(1 for _, learner in listed.values() if not learner)
         return running if voters and len(voting) >= quorum(voters) else []
@@ -135,7 +143,7 @@ class World:
         members = None
         if tokens and self.serving(tokens[0]):
             members = tuple(
-                Member(id=i, name=n, peer_urls=(f"https://{n}:2380",), client_urls=(), is_learner=learner)
+                Member(id=i, name=n, peer_urls=(f"https://{n}:{self._listed_port(n)}",), client_urls=(), is_learner=learner)
                 for n, (i, learner) in sorted(self.clusters[tokens[0]].items())
             )
         view = ClusterView(
@@ -198,7 +206,8 @@ class World:
             )
         return Peer(
             id=disk.id,
-            node=EtcdNode(name=disk.id, peer_urls=(f"https://{disk.id}:2380",)),
+            node=EtcdNode(name=disk.id, peer_urls=(f"https://{disk.id}:{disk.configured_port}",)),
+            state_peer_urls=(f"https://{disk.id}:{disk.listening_port}",) if disk.token else (),
             holds=disk.holds(),
             cluster_token=disk.token,
             quarantined=disk.quarantined,
@@ -210,6 +219,9 @@ class World:
             problem=disk.damaged or ("etcd ended 3 times" if disk.crashes else ""),
             disk_free_bytes=disk.free_bytes,
         )
+
+    def _listed_port(self, name: str) -> int:
+        return self.disks[name].listed_port if name in self.disks else 2380
 
     def _downgrade_target(self, disk: Disk) -> str:
         """Return what etcd says of itself from 3.6 on."""
@@ -321,6 +333,9 @@ class World:
                 yield lambda: self._answer(requests)
             case a.DeleteBackups(names=names):
                 yield lambda: self._delete(names)
+            case a.ChangePeerUrls(peer=peer):
+                yield lambda: self._list_elsewhere(self._disk(peer, action))
+                yield lambda: self._listen_elsewhere(self._disk(peer, action))
             case a.ChangeVersion() | a.EnableDowngrade() | a.CancelDowngrade() | a.CompareHashes():
                 yield lambda: self._maintain(action)
             case a.AddLearner() | a.JoinLearner() | a.PromoteLearner() | a.RemoveMember():
@@ -394,7 +409,15 @@ class World:
             case _:
                 assert_never(action)
 
-    def _maintain(self, action: a.UpkeepAction) -> None:
+    def _list_elsewhere(self, disk: Disk) -> None:
+        others = [d for d in self.disks.values() if d.token == disk.token and d is not disk]
+        assert all(d in self.serving(disk.token) for d in others), "never two members out of reach at once"
+        disk.listed_port = disk.configured_port
+
+    def _listen_elsewhere(self, disk: Disk) -> None:
+        disk.listening_port, disk.starting = disk.configured_port, self.start_rounds
+
+    def _maintain(self, action: a.ChangeVersion | a.EnableDowngrade | a.CancelDowngrade | a.CompareHashes) -> None:
         token = self.open_to_clients()[0]
         match action:
             case a.ChangeVersion(peer=peer, to=to):

@@ -80,6 +80,8 @@ class ManagerGroup:
     extra: tuple[str, ...] = ()
     managers: dict[str, ManagerProcess] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    #: Where a manager looks for etcd, where that is not the common place.
+    binaries: dict[str, Path] = field(default_factory=dict)
 
     @property
     def store(self) -> Store:
@@ -118,7 +120,7 @@ class ManagerGroup:
             f"--peer-urls=https://__address__:{self.peer_port}",
             f"--quarantine-client-urls=https://__address__:{self.quarantine_port}",
             f"--grpc-port={self.grpc_port}",
-            f"--binaries={CACHE}",
+            f"--binaries={self.binaries.get(name, CACHE)}",
             f"--status-file={self.directory}/{name}.status.json",
             "--key-kind=ec",
             *self.extra,
@@ -249,6 +251,7 @@ def manager_group(
     store_url: str = "",
     extra: tuple[str, ...] = (),
     environment: dict[str, str] | None = None,
+    binaries: dict[str, Path] | None = None,
 ) -> Iterator[ManagerGroup]:
     """Make a group of `count` managers with a spec in the store; nothing is started yet."""
     etcd_binaries(version)
@@ -264,6 +267,7 @@ def manager_group(
         names=NAMES[:count],
         extra=extra,
         environment=environment or {},
+        binaries=binaries or {},
     )
     for name in group.names:
         own = directory / f"pki-{name}"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from etcdmanager.leader import actions as a
-from etcdmanager.leader.decide import Decision
+from etcdmanager.leader.decide import Decision, decide
 from tests.simulator.world import World, fresh_world
 
 
@@ -200,3 +200,27 @@ def test_a_missing_member_holds_the_change() -> None:
         decision = world.round()
     assert "upgrade-waits-for-member" in codes(decision)
     assert world.restarts == []
+
+
+@pytest.mark.parametrize("cut", [None, 0, 1])
+def test_members_move_to_the_peer_urls_of_their_configuration_one_by_one_whoever_leads(cut: int | None) -> None:
+    for dying_round in range(8):
+        world = running("3.5.16")
+        for disk in world.disks.values():
+            disk.configured_port = 12380
+        for _ in range(dying_round):
+            world.round()
+        world.round(cut_after=cut)
+        decision = world.settle(100)
+        assert isinstance(decision.action, a.Rest)
+        assert {(d.listed_port, d.listening_port) for d in world.disks.values()} == {(12380, 12380)}
+
+
+def test_a_peer_url_that_another_member_has_is_not_taken() -> None:
+    world = running("3.5.16")
+    view = world.view()
+    taken = view.peers[0].node.peer_urls
+    clash = replace(view, peers=(view.peers[0], replace(view.peers[1], node=replace(view.peers[1].node, peer_urls=taken)), view.peers[2]))
+    decision = decide(clash)
+    assert "peer-urls-clash" in codes(decision)
+    assert not isinstance(decision.action, a.ChangePeerUrls)
