@@ -5,17 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agents.clock import Clock
 from agents.errors import InvariantError, NotFoundError, VerificationError
 from agents.host.distribution import Distribution
 from agents.pki.keypair import Keypair, load_private_key
 from agents.pki.keyset import Keyset
+from agents.status import Waiting
 from nodeup.assets.cache import AssetCache
 from nodeup.bootstrap.state import WantedCertificates
 from nodeup.engine.journal import Digests, Journal
+from nodeup.engine.probe import probe
 from nodeup.resources.protocol import ArchiveMember
+from nodeup.resources.readiness import Endpoint
+
+#: Short beside what is waited for, long beside one question.
+POLL = timedelta(milliseconds=500)
 from nodeup.spec.node import missing_keyset
 
 
@@ -29,12 +35,18 @@ class EngineContext:
     digests: Digests
     journal: Journal
     keysets: Mapping[str, Keyset]
+    #: Raises SpecError for a program (its name, its path) that this machine cannot execute; None where nothing is checked.
+    check_program: Callable[[str, str], None] | None = None
     #: Interface addresses in CIDR form.
     addresses: tuple[str, ...] = ()
     #: Asks kops-controller; None on nodes that sign for themselves.
     obtain: Callable[[WantedCertificates], None] | None = None
     #: Asks EC2; None where nothing was planned that needs it.
     prefix: Callable[[], str] | None = None
+    #: Whether a unit answers; see `nodeup.engine.probe`.
+    ask: Callable[[Endpoint], str] = probe
+    #: Told what a step waits for, and that it does so no longer (None).
+    on_wait: Callable[[str, Waiting | None], None] | None = None
     _outputs: dict[tuple[str, str], bytes] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -65,7 +77,10 @@ class EngineContext:
 
     def asset_file(self, key: str, path: str) -> str:  # noqa: ARG002
         """Return where the asset lies."""
-        return self.assets.file(path)
+        file = self.assets.file(path)
+        if self.check_program is not None:
+            self.check_program(path, file)
+        return file
 
     def asset_digest(self, key: str, path: str) -> str | None:  # noqa: ARG002
         """Return the asset's hash."""
@@ -74,7 +89,10 @@ class EngineContext:
     def archive_members(self, key: str, url: str) -> tuple[ArchiveMember, ...]:  # noqa: ARG002
         """Return the archive's members."""
         found = self.assets.members(url)
-        return tuple(ArchiveMember(path=m.path, file=self.assets.member_file(url, m), sha256=m.sha256) for m in found)
+        members = tuple(ArchiveMember(path=m.path, file=self.assets.member_file(url, m), sha256=m.sha256) for m in found)
+        for member in members if self.check_program is not None else ():
+            self.check_program(f"{url}: {member.path}", member.file)
+        return members
 
     def digest(self, path: str) -> str:
         """Return a file's digest."""
@@ -114,6 +132,25 @@ class EngineContext:
     def address_texts(self) -> tuple[str, ...]:
         """Return the node's addresses."""
         return self.addresses
+
+    def probe(self, endpoint: Endpoint) -> str:
+        """Ask the endpoint."""
+        return self.ask(endpoint)
+
+    def wait(self, complaint: Callable[[], str], *, reason: str, hint: str, limit: timedelta) -> str:
+        """Poll until there is no complaint, or the limit is over."""
+        since, deadline = self.clock.now(), self.clock.monotonic() + limit.total_seconds()
+        said = complaint()
+        try:
+            while said and self.clock.monotonic() < deadline:
+                if self.on_wait is not None:
+                    self.on_wait(reason, Waiting(reason=reason, since=since, until=since + limit, hint=hint, last_error=said))
+                self.clock.sleep(POLL)
+                said = complaint()
+        finally:
+            if self.on_wait is not None:
+                self.on_wait(reason, None)
+        return said
 
     def is_pending(self, resource: str) -> bool:
         """Ask the journal."""

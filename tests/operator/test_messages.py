@@ -189,7 +189,7 @@ def test_a_damaged_state_store_is_named_by_its_object(room: Room) -> None:
 
     done = room.run("nodeup render --conf {room}/spoilt/kube_env.yaml --out {room}/spoilt/out")
 
-    assert done.returncode == ExitCode.TEMPORARY
+    assert done.returncode == ExitCode.VERIFICATION
     assert "keyset kubernetes-ca, key " in done.stderr
     assert "does not know, and does not act on: Frobnicate" in done.stderr
 

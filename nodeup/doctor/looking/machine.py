@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import struct
 import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 
 from agents.documents import as_mapping, load_yaml
 from agents.errors import NotFoundError
+from agents.host.elf import HEAD_BYTES, elf_architecture
 from agents.host.protocol import Host
 from nodeup.doctor.looking.attempt import attempt, optional_text, text
 from nodeup.doctor.view import MachineView, Observed, Program, Setting
@@ -27,8 +27,6 @@ PROGRAMS = (
     "/usr/sbin/runc",
     "/opt/cni/bin/loopback",
 )
-#: e_machine of ELF headers, in Go's words.
-_ELF_MACHINES = {0x3E: "amd64", 0xB7: "arm64", 0x03: "386", 0x28: "arm", 0xF3: "riscv64", 0x15: "ppc64le", 0x16: "s390x"}
 _KERNEL_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 #: dpkg --audit reads the database of all packages, from a cold disk perhaps.
 _DPKG_DEADLINE = timedelta(seconds=10)
@@ -59,18 +57,10 @@ def _of(kubelet: Observed[dict[str, object]], key: str, absent: object) -> Obser
 def _programs(host: Host) -> Iterator[Program]:
     for path in PROGRAMS:
         try:
-            head = next(iter(host.read_chunks(path, size=20)), b"")
+            head = next(iter(host.read_chunks(path, size=HEAD_BYTES)), b"")
         except NotFoundError:
             continue
         yield Program(path=path, architecture=elf_architecture(head))
-
-
-def elf_architecture(head: bytes) -> str:
-    """Return the architecture in the first 20 bytes of an ELF file; "" for what is none (a script), or one of another kind of CPU."""
-    if len(head) < 20 or not head.startswith(b"\x7fELF"):
-        return ""
-    (machine,) = struct.unpack(">H" if head[5] == 2 else "<H", head[18:20])
-    return _ELF_MACHINES.get(machine, f"ELF machine {machine}")
 
 
 def _dpkg_audit(host: Host) -> str:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from agents.host.elf import elf_architecture
 from agents.host.rooted import RootedHost
 from agents.status import Status, write_status
 from nodeup.doctor.examine import HOLD, examine
 from nodeup.doctor.judge import diagnose
 from nodeup.doctor.looking.certificates import look_at_certificates
 from nodeup.doctor.looking.disk import look_at_disk
-from nodeup.doctor.looking.machine import elf_architecture, look_at_machine
+from nodeup.doctor.looking.machine import look_at_machine
 from nodeup.doctor.looking.network import look_at_network, look_at_registry, names_of
 from nodeup.doctor.looking.reach import Server, ask_all, within
 from nodeup.doctor.looking.services import look_at_logs, look_at_services
