@@ -61,7 +61,7 @@ OpenBlobs = Callable[[str], Blobs]
 
 def load_boot_config(conf: str, environment: Mapping[str, str]) -> BootConfig:
     """Read the boot configuration from a file of this machine, a store's URL, or GCE's metadata (metadata://gce/…)."""
-    content = _conf_bytes(conf, environment)
+    content = read_conf(conf, environment)
     with hinted(_CORRECT_USER_DATA):
         return decode_boot_config(load_yaml(content, where=conf), where=conf)
 
@@ -148,7 +148,8 @@ def read_bounded(path: Path) -> bytes:
     return content
 
 
-def _conf_bytes(conf: str, environment: Mapping[str, str]) -> bytes:
+def read_conf(conf: str, environment: Mapping[str, str]) -> bytes:
+    """Return the bytes of the boot configuration; errors name it."""
     if conf.startswith("metadata://gce/"):
         from agents.clouds.select import metadata_of
 

@@ -16,19 +16,22 @@ from agents.errors import NotFoundError
 from agents.host.local import LocalHost
 from agents.host.protocol import Host
 from agents.host.rooted import RootedHost
-from nodeup.asking import asked_facts, facts_of_file, prefix_finder, remembered_facts
+from nodeup.asking import asked_facts, facts_of_file, lifecycle_completer, prefix_finder, remembered_facts
 from nodeup.assets.cache import CACHE_DIRECTORY, AssetCache
+from nodeup.assets.programs import program_check
+from nodeup.assets.transport import Transport
 from nodeup.bootstrap.conversation import Means
 from nodeup.bootstrap.refusal import Refusal
 from nodeup.bootstrap.tokens import Machine, authenticator_of
 from nodeup.bootstrap.worker import Worker
+from nodeup.bundle.seeded import Seeded, open_seeded
 from nodeup.engine.context import EngineContext
 from nodeup.engine.graph import Graph, build_graph
 from nodeup.engine.journal import Digests, Journal
 from nodeup.engine.owned import obsolete, read_manifest, split_foreign
 from nodeup.facts import Facts
 from nodeup.facts_file import GivenFacts
-from nodeup.load import load_boot_config, load_node_spec
+from nodeup.load import CORRECT_SPECIFICATION, OpenBlobs, hinted, load_boot_config, load_node_spec
 from nodeup.observe import hostname, observe
 from nodeup.planners import context_of, plan
 from nodeup.planners.context import Profile
@@ -42,7 +45,6 @@ from nodeup.spec.node import NodeSpec
 log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    from nodeup.assets.transport import Transport
     from nodeup.bootstrap.challenge import ChallengeServer
 
 #: Told of a pause of the bootstrap: why, and until when.
@@ -69,6 +71,8 @@ class Options:
     removes: bool = True
     #: Whether digests from earlier runs are believed while a file's inode, size and times stay.
     trust_digests: bool = True
+    #: Work from what `bundle apply` brought to the machine, in place of `conf`, the state stores and all downloads.
+    bundle: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,28 +107,47 @@ def open_session(
     """
     host = open_host(options)
     clock = SystemClock() if clock is None else clock
-    boot = load_boot_config(options.conf, options.environment)
+    seeded = open_seeded(host, options.cache) if options.bundle else None
+    boot = load_boot_config(options.conf if seeded is None else seeded.conf, options.environment)
+    if seeded is not None:
+        # Only a node that kops-controller tells its configuration asks anybody, and it alone.
+        options = replace(options, ask_network=options.ask_network and boot.config_server is not None)
+        transport = Transport(options.environment, offline=True)
     worker = open_worker(host, boot, options, clock, on_wait)
-    spec = load_node_spec(boot, options.environment, from_controller=worker.node_config)
+    spec = load_node_spec(boot, options.environment, from_controller=worker.node_config, open_blobs=_open_blobs(seeded, options))
     if spec.unknown_fields:
-        log.warning("fields that this version does not know, and does not act on: %s", ", ".join(spec.unknown_fields))
+        log.warning(
+            "fields that this version does not know, and does not act on: %s (misspelt, or of a newer kops?)",
+            ", ".join(spec.unknown_fields),
+        )
     given = _given_facts(options, host, spec)
     facts = observe(observed_host(host), given.network, options.environment, given=given.machine)
-    plan_context = context_of(spec, facts, options.profile)
-    planned = plan(spec, facts, options.profile)
+    with hinted(CORRECT_SPECIFICATION):
+        plan_context = context_of(spec, facts, options.profile)
+        planned = plan(spec, facts, options.profile)
+    planned = (*planned, *(seeded.images() if seeded is not None else ()))
     resources, left_out = _for_host(planned, options, facts)
     assets = tuple(Asset(key=source.key, url=source.urls[0]) for source in plan_context.catalog.sources)
     digests = Digests(host, trusting=options.trust_digests)
     context = EngineContext(
         distribution=facts.distribution,
         clock=clock,
-        assets=AssetCache(host, options.cache, plan_context.catalog.sources, digest=digests.digest, transport=transport),
+        assets=AssetCache(
+            host,
+            options.cache,
+            plan_context.catalog.sources,
+            digest=digests.digest,
+            transport=transport,
+            image_archives={} if seeded is None else seeded.image_archives(),
+        ),
         digests=digests,
         journal=Journal(host),
         keysets=spec.keysets,
+        check_program=program_check(host, facts.architecture),
         addresses=tuple(address for interface in facts.interfaces for address in interface.addresses),
         obtain=worker.obtain,
         prefix=prefix_finder(facts.cloud, host, options.environment) if options.ask_network else None,
+        completes=lifecycle_completer(facts.cloud, options.environment) if options.ask_network else None,
     )
     former, foreign = _former_things(planned, options, host, context) if options.removes else ((), ())
     return Session(
@@ -138,6 +161,11 @@ def open_session(
         planned=planned,
         foreign=foreign,
     )
+
+
+def _open_blobs(seeded: Seeded | None, options: Options) -> OpenBlobs | None:
+    """Return what answers for the state stores; None for these themselves."""
+    return None if seeded is None else seeded.state(options.environment).open
 
 
 def open_worker(host: Host, boot: BootConfig, options: Options, clock: Clock, on_wait: OnWait | None) -> Worker:

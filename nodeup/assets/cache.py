@@ -34,11 +34,14 @@ class AssetCache:
         *,
         digest: Callable[[str], str],
         transport: Transport | None = None,
+        image_archives: Mapping[str, str] | None = None,
     ) -> None:
+        """`image_archives` are the machine's paths of images that need not be fetched (`nodeup.assets.oci_archive`), by their names."""
         self._host = host
         self._directory = directory.rstrip("/")
         self._sources = {source.urls[0]: source for source in sources}
         self._digest = digest
+        self._image_archives = dict(image_archives or {})
         self._transport = Transport() if transport is None else transport
         self._lock = threading.Lock()
         self._members: dict[str, tuple[Member, ...]] = {}
@@ -120,11 +123,26 @@ class AssetCache:
         return f"{self._directory}/extracted/{_name(self._source(url))}/{member.path}"
 
     def image_files(self, image: str, paths: Sequence[str], architecture: str, mirrors: Sequence[tuple[str, str]]) -> Mapping[str, str]:
-        """Return the machine's paths of files out of a container image, fetched from its registry."""
-        from nodeup.assets.image import take_files
+        """Return the machine's paths of files out of a container image: out of its archive where there is one, else of its registry.
 
-        taken = take_files(image, paths, architecture=architecture, mirrors=mirrors, directory=self._local / "images")
-        return {path: f"{self._directory}/images/{file.relative_to(self._local / 'images')}" for path, file in taken.items()}
+        RefusedError where there is none and nobody may be asked.
+        """
+        directory = self._local / "images"
+        taken = self._taken(image, paths, architecture, mirrors, directory)
+        return {path: f"{self._directory}/images/{file.relative_to(directory)}" for path, file in taken.items()}
+
+    def _taken(
+        self, image: str, paths: Sequence[str], architecture: str, mirrors: Sequence[tuple[str, str]], directory: Path
+    ) -> Mapping[str, Path]:
+        from nodeup.assets.image import image_directory, take_files
+        from nodeup.assets.oci_archive import files_of_archive
+        from nodeup.assets.registry import parse_reference
+
+        if image in self._image_archives:
+            archive = Path(self._host.local_path(self._image_archives[image]))
+            return files_of_archive(archive, paths, image_directory(directory, parse_reference(image)))
+        self._transport.refuse_if_offline(image)
+        return take_files(image, paths, architecture=architecture, mirrors=mirrors, directory=directory)
 
     def _fetch(self, urls: Sequence[str], sha256: str | None) -> None:
         downloaded = Downloader(self._local, transport=self._transport).fetch(cache_name(urls, sha256), urls, sha256)

@@ -38,6 +38,8 @@ WRITE_BACK_BYTES = 8 << 20
 ROUNDS = 3
 
 
+_HINT_HASH = "repair the mirror, or have the hashes written anew (kops update cluster --yes); nothing of it was kept"
+_HINT_UNREACHABLE = "ask a mirror as this machine does: curl -I URL; see DNS, routes and the proxy"
 #: The code of the error that names how much room is missing.
 DISK_FULL = "disk-full"
 
@@ -184,8 +186,8 @@ class _Race:
     def _failure(self) -> AgentError:
         reasons = "; ".join(dict.fromkeys(str(error) for error in self._reasons))
         if all(isinstance(error, VerificationError) for error in self._reasons):
-            return VerificationError(f"no mirror has the right {self._name}: {reasons}", code="asset-hash")
-        return TransientError(f"no mirror delivered {self._name}: {reasons}", code="asset-unreachable")
+            return VerificationError(f"no mirror has the right {self._name}: {reasons}", code="asset-hash", hint=_HINT_HASH)
+        return TransientError(f"no mirror delivered {self._name}: {reasons}", code="asset-unreachable", hint=_HINT_UNREACHABLE)
 
 
 class _Attempt:

@@ -64,12 +64,7 @@ class Transport:
         An offset beyond the end is TransientError with code "range". RefusedError with code "offline" where nobody may be asked.
         """
         scheme = urllib.parse.urlsplit(url).scheme
-        if self._offline:
-            raise RefusedError(
-                f"{url} is not in the cache, and this node is set up from a bundle, which asks no network",
-                code=OFFLINE,
-                hint="make the bundle again, of this node's configuration and architecture",
-            )
+        self.refuse_if_offline(url)
         if scheme in {"http", "https"}:
             return self._open_http(url, offset)
         if scheme == "file":
@@ -77,6 +72,15 @@ class Transport:
         if scheme:
             return self._open_store(url)
         raise SpecError(f"{url!r} is no URL of an asset")
+
+    def refuse_if_offline(self, what: str) -> None:
+        """RefusedError with code "offline" where nobody may be asked for `what`."""
+        if self._offline:
+            raise RefusedError(
+                f"{what} is not in the cache, and this node is set up from a bundle, which asks no network",
+                code=OFFLINE,
+                hint="make the bundle again, of this node's configuration and architecture",
+            )
 
     def probe(self, url: str) -> Found:
         """Return what a mirror says of a file, having read at most one byte of it; errors as of `open`.

@@ -21,6 +21,9 @@ def plan_options(parser: argparse.ArgumentParser, *, with_root: bool = True) -> 
     parser.add_argument("--facts", type=Path, default=None, metavar="FILE", help="facts of the cloud and the resolver, in place of asking")
     if with_root:
         parser.add_argument("--root", type=Path, default=None, metavar="DIR", help="act on this directory in place of the machine")
+    parser.add_argument(
+        "--bundle", action="store_true", help="work from what `nodeup bundle apply` brought: --conf is not read, nothing fetched"
+    )
     parser.add_argument("--with-assets", action="store_true", help="below a directory: binaries, too")
 
 
@@ -38,4 +41,5 @@ def options_of(arguments: argparse.Namespace) -> Options:
         with_assets=arguments.with_assets,
         facts=arguments.facts,
         ask_network=arguments.facts is None,
+        bundle=getattr(arguments, "bundle", False),
     )
