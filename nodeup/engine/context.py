@@ -19,10 +19,10 @@ from nodeup.engine.journal import Digests, Journal
 from nodeup.engine.probe import probe
 from nodeup.resources.protocol import ArchiveMember
 from nodeup.resources.readiness import Endpoint
+from nodeup.spec.node import missing_keyset
 
 #: Short beside what is waited for, long beside one question.
 POLL = timedelta(milliseconds=500)
-from nodeup.spec.node import missing_keyset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,8 @@ class EngineContext:
     ask: Callable[[Endpoint], str] = probe
     #: Told what a step waits for, and that it does so no longer (None).
     on_wait: Callable[[str, Waiting | None], None] | None = None
+    #: Tells Auto Scaling (group, hook, instance); None where it may not be told.
+    completes: Callable[[str, str, str], None] | None = None
     _outputs: dict[tuple[str, str], bytes] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -128,6 +130,12 @@ class EngineContext:
         if self.prefix is None:
             raise InvariantError("an IPv6 prefix is planned where EC2 may not be asked")
         return self.prefix()
+
+    def complete_lifecycle(self, group: str, hook: str, instance_id: str) -> None:
+        """Tell Auto Scaling."""
+        if self.completes is None:
+            raise InvariantError("the completion of a lifecycle action is planned where Auto Scaling may not be told")
+        self.completes(group, hook, instance_id)
 
     def address_texts(self) -> tuple[str, ...]:
         """Return the node's addresses."""

@@ -15,7 +15,7 @@ from agents.errors import InvariantError
 from nodeup.resources.archive import ArchiveMembers
 from nodeup.resources.asset import Asset
 from nodeup.resources.certificate import BootstrapCertificates, Kubeconfig
-from nodeup.resources.cloud import DiscoveryRegistration, Ipv6Prefix
+from nodeup.resources.cloud import DiscoveryRegistration, Ipv6Prefix, LifecycleCompletion
 from nodeup.resources.content import FromAsset, FromResource
 from nodeup.resources.file import Directory, File, Symlink
 from nodeup.resources.former import FormerFile, FormerUnit
@@ -205,6 +205,12 @@ def _after_what_has_to_go(step: Step, everything: _All) -> Iterator[str]:
             yield from everything.ids(FormerUnit)
 
 
+def _last_of_all(step: Step, everything: _All) -> Iterator[str]:
+    """Auto Scaling stops a warming instance as soon as it hears that it is prepared."""
+    if isinstance(step, LifecycleCompletion):
+        yield from everything.by_id
+
+
 #: All rules of order; the name is what a report says when a step was skipped.
 RULES: tuple[tuple[str, Callable[[Step, _All], Iterator[str]]], ...] = (
     ("it makes its bytes", _after_what_makes_its_bytes),
@@ -219,6 +225,7 @@ RULES: tuple[tuple[str, Callable[[Step, _All], Iterator[str]]], ...] = (
     ("containerd keeps images", _images_after_containerd),
     ("kops-controller is found by /etc/hosts", _bootstrap_after_hosts),
     ("what is not wanted goes first", _after_what_has_to_go),
+    ("it says that all is done", _last_of_all),
 )
 
 

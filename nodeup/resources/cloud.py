@@ -15,6 +15,9 @@ PREFIX_FILE = f"{STATE_DIRECTORY}/ipv6-prefix.json"
 #: What was registered since boot. The service keeps it in memory, and kops registers at every run.
 REGISTRATION_FILE = "/run/node-agents/discovery.json"
 
+#: For whom Auto Scaling was told since boot that it is prepared.
+LIFECYCLE_FILE = "/run/node-agents/lifecycle.json"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ipv6Prefix:
@@ -82,6 +85,33 @@ class DiscoveryRegistration:
 
     def _digest(self) -> str:
         return hashlib.sha256(json.dumps([self.url, self.document()], sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifecycleCompletion:
+    """That Auto Scaling was told that this instance is prepared: until then it waits, and in the end gives the instance up."""
+
+    #: The Auto Scaling group, the hook, and who waits in it.
+    group: str
+    hook: str
+    instance_id: str
+    #: The instance's state when the run began ("Warmed:Pending:Wait"): each has its own wait.
+    state: str
+
+    @property
+    def id(self) -> str:
+        """The unique name."""
+        return f"lifecycle:{self.hook}"
+
+    def read(self, host: Host, context: RunContext) -> LifecycleCompletion | None:
+        """Return it where that was said since boot."""
+        told = _remembered(host, LIFECYCLE_FILE)
+        return self if (told.get("instance"), told.get("state")) == (self.instance_id, self.state) else None
+
+    def apply(self, host: Host, context: RunContext, actual: LifecycleCompletion | None) -> None:
+        """Say it, and remember that it was said; that nothing waited is no error."""
+        context.complete_lifecycle(self.group, self.hook, self.instance_id)
+        _remember(host, LIFECYCLE_FILE, {"instance": self.instance_id, "state": self.state})
 
 
 def _remembered(host: Host, path: str) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nodeup.resources.archive import ArchiveMembers
 from nodeup.resources.certificate import BootstrapCertificates, Certificate, Kubeconfig
-from nodeup.resources.cloud import DiscoveryRegistration, Ipv6Prefix
+from nodeup.resources.cloud import DiscoveryRegistration, Ipv6Prefix, LifecycleCompletion
 from nodeup.resources.file import Directory, File, Symlink
 from nodeup.resources.hosts import HostsBlock
 from nodeup.resources.image import ImageArchive, ImageFiles, PulledImage
@@ -28,6 +28,7 @@ AnyResource = (
     | ImageFiles
     | Ipv6Prefix
     | Kubeconfig
+    | LifecycleCompletion
     | Package
     | PulledImage
     | Symlink

@@ -6,9 +6,9 @@ exit status is never believed. Ordering is not decided here: every rule of it is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from agents.host.protocol import Host
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agents.host.distribution import Distribution
     from agents.pki.keypair import Keypair
     from nodeup.bootstrap.state import WantedCertificates
+    from nodeup.resources.readiness import Endpoint
 
 #: Where nodeup keeps what it must remember between runs; mode 0700.
 STATE_DIRECTORY = "/var/lib/node-agents/nodeup"
@@ -100,6 +101,10 @@ class RunContext(Protocol):
         """Return the IPv6 prefix of the primary interface, and have one assigned where it has none. Only for apply."""
         ...
 
+    def complete_lifecycle(self, group: str, hook: str, instance_id: str) -> None:
+        """Tell Auto Scaling that an instance is prepared. Only for apply."""
+        ...
+
     def address_texts(self) -> tuple[str, ...]:
         """Return the node's interface addresses as CIDR texts, which spread the certificates' validity over nodes."""
         ...
@@ -114,6 +119,17 @@ class RunContext(Protocol):
 
     def end(self, resource: str) -> None:
         """Record that the action ended well."""
+        ...
+
+    def probe(self, endpoint: Endpoint) -> str:
+        """Ask once whether a unit works; "" where it does, else what is wrong."""
+        ...
+
+    def wait(self, complaint: Callable[[], str], *, reason: str, hint: str, limit: timedelta) -> str:
+        """Wait until `complaint()` is "", and show meanwhile in the status for what, until when, and what can be done.
+
+        Return the last complaint where `limit` ended first. `reason` completes "waiting for …".
+        """
         ...
 
 

@@ -12,10 +12,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from agents.errors import NotFoundError, TransientError
+from agents.errors import DeadlineError, NotFoundError, TransientError
 from agents.host.protocol import Host
 from nodeup.resources.protocol import STATE_DIRECTORY, RunContext
-from nodeup.resources.systemctl import STARTED, query, show, systemctl
+from nodeup.resources.readiness import ACTIVE_DEADLINE, READY_DEADLINE, endpoint_of
+from nodeup.resources.systemctl import STARTED, last_words, query, show, systemctl
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class Unit:
     smart_restart: bool | None = None
     #: Why a running unit must be restarted; only read sets it, and a plan always wants "".
     stale: str = ""
+    #: That a running unit was started and not seen to answer since; only read sets it, and a plan always wants "".
+    unready: str = ""
 
     @property
     def id(self) -> str:
@@ -92,6 +95,7 @@ class Unit:
             definition=None if self.definition is None else (definition or ""),
             enabled=_is_enabled(shown or {}) if self.is_managed and self.enabled is not None else self.enabled,
             running=running if managed_state else self.running,
+            unready="it was started, and not seen to answer since" if managed_state and running and context.is_pending(self.id) else "",
             stale=self._staleness(host, context, shown or {}) if managed_state and self.running and running else "",
         )
 
@@ -116,22 +120,66 @@ class Unit:
             changed = actual is None or (self.definition is not None and actual.definition != self.definition)
             if changed or not was_running or (actual is not None and actual.stale):
                 self._start(host, context)
+            elif actual is not None and actual.unready:
+                self._await_answer(host, context)
 
     def _start(self, host: Host, context: RunContext) -> None:
-        """Restart, look whether it runs, and stamp what it was started with.
+        """Restart, wait until it runs, stamp what it was started with, and wait until it answers.
 
-        The digest is taken before the start: an input that changes meanwhile makes the stamp old, never wrongly new.
+        The digest is taken before the start: an input that changes meanwhile makes the stamp old, never wrongly new. A crash
+        before it answered leaves a mark: the next run goes on waiting, and does not start it again.
         """
         digests = self._digests(host, context)
+        answers = endpoint_of(self.full_name, host) is not None
+        if answers:
+            context.begin(self.id, "a start that was not seen to work yet")
         systemctl(host, "restart", self.full_name)
-        shown = show(host, self.full_name) or {}
-        if not _is_running(shown):
-            state = f"{shown.get('ActiveState')}/{shown.get('SubState')}, result {shown.get('Result')}"
-            raise TransientError(
-                f"{self.full_name} was started and is {state}, expected active", hint=f"journalctl -u {self.full_name} -n 50"
-            )
+        self._await_running(host, context)
         stamp = json.dumps({"unit": self.full_name, "inputs": digests}, indent=1, sort_keys=True) + "\n"
         host.write(f"{STAMPS}/{self.full_name}.json", stamp.encode(), mode=0o600)
+        if answers:
+            self._await_answer(host, context)
+
+    def _await_running(self, host: Host, context: RunContext) -> None:
+        def complaint() -> str:
+            shown = show(host, self.full_name) or {}
+            state = f"{shown.get('ActiveState')}/{shown.get('SubState')}, result {shown.get('Result')}"
+            if not _is_running(shown) and shown.get("ActiveState") != "activating":
+                raise self._not_started(state, host)
+            return "" if _is_running(shown) else state
+
+        reason = f"{self.full_name} to become active"
+        state = context.wait(complaint, reason=reason, hint=self._journal_hint, limit=ACTIVE_DEADLINE)
+        if state:
+            raise self._not_started(state, host)
+
+    def _not_started(self, state: str, host: Host) -> TransientError:
+        words = _quoted(last_words(host, self.full_name))
+        return TransientError(f"{self.full_name} was started and is {state}, expected active{words}", hint=self._journal_hint)
+
+    def _await_answer(self, host: Host, context: RunContext) -> None:
+        """Wait until the unit answers where its configuration says; DeadlineError with the end of its journal when it does not."""
+        endpoint = endpoint_of(self.full_name, host)
+        if endpoint is not None:
+
+            def complaint() -> str:
+                said = context.probe(endpoint)
+                if said and (show(host, self.full_name) or {}).get("ActiveState") == "failed":
+                    raise self._not_started("failed", host)
+                return said
+
+            said = context.wait(complaint, reason=f"{self.full_name} to answer", hint=self._journal_hint, limit=READY_DEADLINE)
+            if said:
+                words = _quoted(last_words(host, self.full_name))
+                seconds = int(READY_DEADLINE.total_seconds())
+                raise DeadlineError(
+                    f"{self.full_name} runs and does not answer after {seconds} s: {said}{words}", code="not-ready", hint=self._journal_hint
+                )
+        context.end(self.id)
+
+    @property
+    def _journal_hint(self) -> str:
+        return f"journalctl -u {self.full_name} -n 50"
 
     def _digests(self, host: Host, context: RunContext) -> dict[str, str]:
         path = self.path(context)
@@ -163,6 +211,11 @@ class Unit:
         now = self._digests(host, context)
         changed = sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
         return f"changed since it {kind}: {', '.join(changed)}" if changed else ""
+
+
+def _quoted(lines: tuple[str, ...]) -> str:
+    """Return a journal's last lines as a part of a message."""
+    return f"; it said last: {' | '.join(lines)}" if lines else ""
 
 
 def _paths_in(definition: str) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,11 +13,13 @@ from agents.host.protocol import Host
 from agents.pki.issue import self_signed_ca
 from agents.pki.keypair import Keypair, generate_rsa_key
 from agents.pki.keyset import Keyset, KeysetItem
+from agents.status import Waiting
 from nodeup.assets.cache import AssetCache
 from nodeup.assets.catalog import AssetSource
 from nodeup.assets.transport import Transport
 from nodeup.engine.context import EngineContext
 from nodeup.engine.journal import Digests, Journal
+from nodeup.resources.readiness import Endpoint
 from tests.fakes.clock import FakeClock
 
 DEBIAN = parse_os_release('ID=debian\nVERSION_ID="12"\n')
@@ -34,6 +36,8 @@ def run_context(
     keysets: Mapping[str, Keyset] | None = None,
     cache: str = "/var/cache/nodeup",
     trusting: bool = True,
+    ask: Callable[[Endpoint], str] = lambda _: "",
+    on_wait: Callable[[str, Waiting | None], None] | None = None,
 ) -> EngineContext:
     digests = Digests(host, trusting=trusting)
     return EngineContext(
@@ -44,6 +48,8 @@ def run_context(
         journal=Journal(host),
         keysets={} if keysets is None else keysets,
         addresses=("10.0.0.5/24",),
+        ask=ask,
+        on_wait=on_wait,
     )
 
 
