@@ -65,3 +65,16 @@ def prefix_finder(cloud: CloudFacts, host: Host, environment: Mapping[str, str])
     from agents.clouds.select import ec2_of, metadata_of
 
     return partial(ensure_ipv6_prefix, metadata_of("aws", environment, host), partial(ec2_of, cloud.region, environment))
+
+
+def lifecycle_completer(cloud: CloudFacts, environment: Mapping[str, str]) -> Callable[[str, str, str], None] | None:
+    """Return how Auto Scaling is told that an instance is prepared; None outside of AWS."""
+    if not isinstance(cloud, AwsFacts):
+        return None
+
+    def complete(group: str, hook: str, instance_id: str) -> None:
+        from agents.clouds.select import autoscaling_of
+
+        autoscaling_of(cloud.region, environment).complete_lifecycle_action(group=group, hook=hook, instance_id=instance_id)
+
+    return complete

@@ -1,7 +1,7 @@
 """What a machine can ask its cloud, as small Protocols; there is never one big cloud object.
 
-`Metadata` is what the machine is told about itself, `Ec2` the few calls that a node on AWS makes for itself. Volumes and
-discovery follow with the agents that need them.
+`Metadata` is what the machine is told about itself, `Ec2` and `AutoScaling` the few calls that a node on AWS makes for itself.
+Volumes and discovery follow with the agents that need them.
 """
 
 from __future__ import annotations
@@ -42,4 +42,12 @@ class Ec2(Protocol):
 
     def assign_ipv6_prefix(self, interface_id: str) -> str:
         """Give a network interface one more IPv6 prefix, and return it."""
+        ...
+
+
+class AutoScaling(Protocol):
+    """Auto Scaling's API in one region. AccessError where the role does not allow a call, TransientError where it may work later."""
+
+    def complete_lifecycle_action(self, *, group: str, hook: str, instance_id: str) -> bool:
+        """Let an instance go on that waits in a hook; return whether it waited."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from agents.clouds.protocol import Ec2, Metadata
+from agents.clouds.protocol import AutoScaling, Ec2, Metadata
 from agents.errors import SpecError
 from agents.host.protocol import Host
 
@@ -40,6 +40,13 @@ def ec2_of(region: str, environment: Mapping[str, str]) -> Ec2:
     from agents.clouds.aws_ec2 import AwsEc2
 
     return AwsEc2(region, environment)
+
+
+def autoscaling_of(region: str, environment: Mapping[str, str]) -> AutoScaling:
+    """Return Auto Scaling's API in a region; nothing is asked yet."""
+    from agents.clouds.aws_autoscaling import AwsAutoScaling
+
+    return AwsAutoScaling(region, environment)
 
 
 def _aws(environment: Mapping[str, str]) -> Metadata:

@@ -32,6 +32,7 @@ from nodeup.planners.kube_proxy import plan_kube_proxy
 from nodeup.planners.kube_scheduler import plan_kube_scheduler
 from nodeup.planners.kubectl import plan_kubectl
 from nodeup.planners.kubelet import plan_kubelet
+from nodeup.planners.lifecycle import plan_lifecycle
 from nodeup.planners.linode import plan_linode
 from nodeup.planners.logrotate import plan_logrotate
 from nodeup.planners.manifests import plan_manifests
@@ -107,4 +108,5 @@ PLANNERS: tuple[Planner, ...] = (
     Planner("BootstrapClientBuilder", plan_bootstrap_client),
     Planner("", plan_native_agents),
     Planner("command", plan_images),
+    Planner("", plan_lifecycle),
 )

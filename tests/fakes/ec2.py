@@ -1,4 +1,4 @@
-"""EC2's query API on loopback, as far as a node calls it: what it says of types, and prefixes that it assigns."""
+"""EC2's query API on loopback, as far as a node calls it, and Auto Scaling's: types, prefixes, and hooks that instances wait in."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class FakeEc2:
     refuses: str = ""
     #: Prefixes by interface, in the order in which they were assigned.
     prefixes: dict[str, list[str]] = field(default_factory=dict)
+    #: Groups and their hooks, and the instances that wait in each.
+    waiting: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     #: Whether a subnet has no range to take prefixes from.
     exhausted: bool = False
 
@@ -34,8 +36,23 @@ class FakeEc2:
                 return self._describe(asked["InstanceType.1"])
             case "AssignIpv6Addresses":
                 return self._assign(asked["NetworkInterfaceId"], int(asked["Ipv6PrefixCount"]))
+            case "DescribeLifecycleHooks":
+                return self._hooks(asked["AutoScalingGroupName"], asked["LifecycleHookNames.member.1"])
+            case "CompleteLifecycleAction":
+                return self._complete((asked["AutoScalingGroupName"], asked["LifecycleHookName"]), asked["InstanceId"])
             case action:
                 return _error("InvalidAction", action)
+
+    def _hooks(self, group: str, hook: str) -> Answer:
+        known = f"<member><LifecycleHookName>{hook}</LifecycleHookName></member>" if (group, hook) in self.waiting else ""
+        result = f"<DescribeLifecycleHooksResult><LifecycleHooks>{known}</LifecycleHooks></DescribeLifecycleHooksResult>"
+        return _answer("DescribeLifecycleHooks", result)
+
+    def _complete(self, where: tuple[str, str], instance: str) -> Answer:
+        if instance not in self.waiting[where]:
+            return _error("ValidationError", f"No active Lifecycle Action found with instance ID {instance}")
+        self.waiting[where].remove(instance)
+        return _answer("CompleteLifecycleAction", "<CompleteLifecycleActionResult/>")
 
     def _describe(self, name: str) -> Answer:
         if name not in self.types:
