@@ -48,7 +48,7 @@ def attempt(
     """
     progress.phase("load")
     clock = StoppableClock(SystemClock(), stopping)
-    session = open_session(options, clock=clock, on_wait=progress.waiting_for_controller)
+    session = open_session(options, clock=clock, on_wait=progress.waiting_for_controller, on_step_wait=progress.waiting_in_a_step)
     graph = session.graph if choose is None else choose(session)
     recorder.run = replace(recorder.run, config_hash=session.spec.boot.config_hash, node=session.spec.boot.instance_group)
     progress.phase("apply", f"{len(graph.steps)} steps for {session.spec.boot.instance_group} of {session.spec.cluster_name}")

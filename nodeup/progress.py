@@ -56,6 +56,8 @@ class Progress:
         self._phases: list[dict[str, object]] = []
         self._phase_began = clock.monotonic()
         self._running: dict[str, datetime] = {}
+        #: What steps wait for, by reason; written from their threads.
+        self._waits: dict[str, Waiting] = {}
         self._counts = dict.fromkeys(Status, 0)
         self._ended: list[Outcome] = []
         self._last_error = ""
@@ -90,7 +92,7 @@ class Progress:
             self._log(outcome)
         due = self._clock.monotonic() - self._written >= WRITE_EVERY.total_seconds()
         if due or (outcome is not None and outcome.status is Status.FAILED):
-            self._write("running", f"attempt {self._attempt}: {self._phase}, {len(self._running)} running")
+            self._write("running", f"attempt {self._attempt}: {self._phase}, {len(self._running)} running", waiting=self._waited_for())
 
     def done(self, result: Result) -> None:
         """Note that everything is as it should be."""
@@ -125,6 +127,22 @@ class Progress:
             last_error=refusal.message,
         )
         self._write("waiting", f"attempt {self._attempt}: {self._phase}: {refusal.message}", waiting=(waiting,))
+
+    def waiting_in_a_step(self, reason: str, waiting: Waiting | None) -> None:
+        """Note what a step waits for, or that it does so no longer (None); other steps may go on meanwhile."""
+        is_new = reason not in self._waits
+        if waiting is None:
+            self._waits.pop(reason, None)
+        else:
+            self._waits[reason] = waiting
+        if waiting is not None and is_new:
+            log.info("waiting for %s: %s", reason, waiting.last_error)
+        due = self._clock.monotonic() - self._written >= WRITE_EVERY.total_seconds()
+        if due or is_new or waiting is None:
+            self._write("running", f"attempt {self._attempt}: {self._phase}, {len(self._running)} running", waiting=self._waited_for())
+
+    def _waited_for(self) -> tuple[Waiting, ...]:
+        return tuple(waiting for _, waiting in sorted(self._waits.items()))
 
     def failed(self, error: AgentError) -> None:
         """Note that nodeup gives up."""

@@ -16,6 +16,7 @@ from agents.errors import NotFoundError
 from agents.host.local import LocalHost
 from agents.host.protocol import Host
 from agents.host.rooted import RootedHost
+from agents.status import Waiting
 from nodeup.asking import asked_facts, facts_of_file, lifecycle_completer, prefix_finder, remembered_facts
 from nodeup.assets.cache import CACHE_DIRECTORY, AssetCache
 from nodeup.assets.programs import program_check
@@ -99,11 +100,16 @@ def open_host(options: Options) -> Host:
 
 
 def open_session(
-    options: Options, *, clock: Clock | None = None, transport: Transport | None = None, on_wait: OnWait | None = None
+    options: Options,
+    *,
+    clock: Clock | None = None,
+    transport: Transport | None = None,
+    on_wait: OnWait | None = None,
+    on_step_wait: Callable[[str, Waiting | None], None] | None = None,
 ) -> Session:
     """Fetch, decode, observe and plan; nothing is changed, but that what the network says is remembered where it may be asked.
 
-    `on_wait` is told what of kops-controller is waited for, and until when.
+    `on_wait` is told what of kops-controller is waited for, and until when; `on_step_wait` what a step waits for on this machine.
     """
     host = open_host(options)
     clock = SystemClock() if clock is None else clock
@@ -146,6 +152,7 @@ def open_session(
         check_program=program_check(host, facts.architecture),
         addresses=tuple(address for interface in facts.interfaces for address in interface.addresses),
         obtain=worker.obtain,
+        on_wait=on_step_wait,
         prefix=prefix_finder(facts.cloud, host, options.environment) if options.ask_network else None,
         completes=lifecycle_completer(facts.cloud, options.environment) if options.ask_network else None,
     )

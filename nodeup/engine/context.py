@@ -147,17 +147,18 @@ class EngineContext:
 
     def wait(self, complaint: Callable[[], str], *, reason: str, hint: str, limit: timedelta) -> str:
         """Poll until there is no complaint, or the limit is over."""
-        since, deadline = self.clock.now(), self.clock.monotonic() + limit.total_seconds()
         said = complaint()
+        if not said:
+            return ""
+        tell = self.on_wait if self.on_wait is not None else (lambda _reason, _waiting: None)
+        since, deadline = self.clock.now(), self.clock.monotonic() + limit.total_seconds()
         try:
             while said and self.clock.monotonic() < deadline:
-                if self.on_wait is not None:
-                    self.on_wait(reason, Waiting(reason=reason, since=since, until=since + limit, hint=hint, last_error=said))
+                tell(reason, Waiting(reason=reason, since=since, until=since + limit, hint=hint, last_error=said))
                 self.clock.sleep(POLL)
                 said = complaint()
         finally:
-            if self.on_wait is not None:
-                self.on_wait(reason, None)
+            tell(reason, None)
         return said
 
     def is_pending(self, resource: str) -> bool:
