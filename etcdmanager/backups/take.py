@@ -20,7 +20,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO
 
@@ -64,6 +64,8 @@ class BackupOrder:
     label: str = ""
     #: Pin it against retention.
     keep: bool = False
+    #: What its name says, where that is not now: the point in time that was restored into a scratch etcd. None: now.
+    taken_at: datetime | None = None
     #: Ask etcd for its own hash of the keys too. It reads the database once more, beside its clients.
     hash_keys: bool = False
 
@@ -88,7 +90,7 @@ class BackupTaker:
         status = await etcd.status()
         members = await etcd.members()
         self._counter += 1
-        name = BackupName.at(self._clock.now(), self._counter)
+        name = BackupName.at(order.taken_at or self._clock.now(), self._counter)
         say = paced(report)
         with self._scratch_file(status.db_size_bytes) as scratch:
             try:

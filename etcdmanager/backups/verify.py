@@ -7,10 +7,8 @@ compares its count and hash. Neither changes anything but the manifest, which re
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,13 +17,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
-from agents.errors import AccessError, DeadlineError, RefusedError, TransientError, VerificationError
-from agents.host.command import clean_environment
+from agents.errors import AccessError, RefusedError, TransientError, VerificationError
 from etcdmanager.backups.bolt import read_contents
 from etcdmanager.backups.compression import inflate
 from etcdmanager.backups.manifest import Check, Manifest
 from etcdmanager.backups.meta import BackupMeta
 from etcdmanager.backups.name import BackupName
+from etcdmanager.backups.scratch import scratch_etcd
 from etcdmanager.backups.store import BackupStore, Listed
 from etcdmanager.etcd.client import EtcdClient
 from etcdmanager.etcd.snapshot import SnapshotCheck, SnapshotDigest
@@ -226,64 +224,9 @@ class Booted:
 
 
 async def boot(data_dir: Path, *, etcd: Path, name: str, deadline: timedelta = timedelta(seconds=60)) -> Booted:
-    """Start etcd on a restored data directory, behind unix sockets beside it, ask it what it holds, and stop it.
-
-    `data_dir` must have been restored for a single member `name` with the peer URL `SCRATCH_PEER_URL`. VerificationError where etcd
-    ends by itself: it could not open what it was given.
-    """
-    room = data_dir.parent
-    log_path = room / "etcd.log"
-    with log_path.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *_etcd_arguments(etcd, data_dir, name),
-            cwd=room,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=asyncio.subprocess.STDOUT,
-            env=clean_environment({"ETCD_UNSUPPORTED_ARCH": os.uname().machine}),
-            start_new_session=True,
-        )
-    try:
-        async with asyncio.timeout(deadline.total_seconds()), EtcdClient([f"unix://{room}/{_CLIENT_SOCKET}"]) as client:
-            while True:
-                if process.returncode is not None:
-                    raise VerificationError(
-                        f"etcd could not be started from the backup: {_last_line(log_path)}", code="backup-does-not-boot"
-                    )
-                try:
-                    return await _ask(client)
-                except (TransientError, DeadlineError):
-                    await asyncio.sleep(0.1)
-    except TimeoutError as error:
-        raise DeadlineError(f"etcd did not serve the backup within {deadline}: {_last_line(log_path)}", code="verify-deadline") from error
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), 10)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-
-
-_CLIENT_SOCKET = "client:1"
-#: etcd takes unix URLs with a port only, and makes a socket of that name in its working directory.
-SCRATCH_PEER_URL = "unix://peer:1"
-
-
-def _etcd_arguments(etcd: Path, data_dir: Path, name: str) -> list[str]:
-    return [
-        str(etcd),
-        f"--data-dir={data_dir}",
-        f"--name={name}",
-        f"--listen-client-urls=unix://{_CLIENT_SOCKET}",
-        f"--advertise-client-urls=unix://{_CLIENT_SOCKET}",
-        f"--listen-peer-urls={SCRATCH_PEER_URL}",
-        "--logger=zap",
-        "--log-level=warn",
-        # The largest that etcd supports: opening a backup must not raise NOSPACE.
-        f"--quota-backend-bytes={8 << 30}",
-    ]
+    """Start etcd on a restored data directory, ask it what it holds, and stop it; errors and conditions as of `scratch_etcd`."""
+    async with scratch_etcd(data_dir, etcd=etcd, name=name, deadline=deadline) as client:
+        return await _ask(client)
 
 
 async def _ask(client: EtcdClient) -> Booted:
@@ -300,11 +243,6 @@ async def _ask(client: EtcdClient) -> Booted:
         hash_kv=hashed.hash,
         hash_compact_revision=hashed.compact_revision,
     )
-
-
-def _last_line(path: Path) -> str:
-    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
-    return lines[-1][-500:] if lines else "(it said nothing)"
 
 
 def compare_booted(verified: Verified, booted: Booted) -> None:

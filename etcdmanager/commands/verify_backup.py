@@ -11,19 +11,17 @@ import asyncio
 import tempfile
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from agents.cli import common, common_options, emit, table
 from agents.errors import AgentError, SpecError, VerificationError
 from agents.exit_codes import ExitCode, exit_code_of
 from etcdmanager.backups.store import BackupStore
-from etcdmanager.backups.verify import SCRATCH_PEER_URL, Booted, Verified, boot, compare_booted, record, verify_light
+from etcdmanager.backups.verify import Booted, Verified, boot, compare_booted, record, verify_light
 from etcdmanager.commands.backup_argument import backup_argument, etcd_and_backup
 from etcdmanager.commands.figures import count_text, size_text
 from etcdmanager.commands.target import describe, target_of, target_options, who
-
-_DEEP_DEADLINE = timedelta(minutes=10)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -77,30 +75,11 @@ def _verify(backups: BackupStore, name: str, arguments: argparse.Namespace) -> _
 
 
 async def _deep(backups: BackupStore, verified: Verified, scratch: Path, directories: list[str]) -> Booted:
-    from agents.host.local import LocalHost
-    from etcdmanager.backups.restore import RestoreOrder, prepare
-    from etcdmanager.member.binaries import BinaryShelf
-    from etcdmanager.peering.messages import BinariesReport
+    from etcdmanager.backups.workshop import restore_here
 
-    shelf = BinaryShelf(LocalHost(), directories)
-    runs = shelf.find(verified.server_version)
-    reports = [
-        BinariesReport(version=str(b.version), directory=b.directory, has_etcdctl=b.etcdctl is not None, has_etcdutl=b.etcdutl is not None)
-        for b in (runs, *shelf.all())
-    ]
     with tempfile.TemporaryDirectory(prefix="verify-", dir=scratch) as room:
-        order = RestoreOrder(
-            backup=verified.name,
-            incoming=Path(room) / "data",
-            name="verify",
-            initial_cluster={"verify": (SCRATCH_PEER_URL,)},
-            token="verify",  # noqa: S106  an etcd cluster token is a name, no secret
-            etcd_version=str(runs.version),
-            # As it is: the cluster's own hash is of the revisions as they were.
-            bump_revision=0,
-        )
-        await prepare(order, backups=backups, binaries=reports, deadline=_DEEP_DEADLINE)
-        booted = await boot(order.incoming, etcd=Path(runs.etcd), name="verify")
+        restored = await restore_here(backups, verified.name, written_by=verified.server_version, room=Path(room), directories=directories)
+        booted = await boot(restored.data_dir, etcd=restored.etcd, name=restored.name)
     compare_booted(verified, booted)
     return booted
 

@@ -128,6 +128,11 @@ class EtcdClient:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()
 
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        """The channel, for the streams that have a file of their own (`watch.py`)."""
+        return self._channel
+
     async def close(self) -> None:
         """Close the channel; calls under way end as TransientError."""
         await self._channel.close(None)
@@ -321,6 +326,14 @@ class EtcdClient:
         answer = await self._call("KV/Txn", request, rpc_pb2.TxnResponse, "write a key conditionally", deadline)
         return answer.header.revision if answer.succeeded else None
 
+    async def write_together(self, puts: Sequence[KeyValue], deletes: Sequence[bytes], *, deadline: timedelta = CALL) -> int:
+        """Put (key, value and lease of each) and delete in one transaction; return the revision after it. No key may be in it twice."""
+        written = [rpc_pb2.PutRequest(key=kv.key, value=kv.value, lease=kv.lease_id) for kv in puts]
+        operations = [rpc_pb2.RequestOp(request_put=put) for put in written]
+        operations += [rpc_pb2.RequestOp(request_delete_range=rpc_pb2.DeleteRangeRequest(key=key)) for key in deletes]
+        answer = await self._call("KV/Txn", rpc_pb2.TxnRequest(success=operations), rpc_pb2.TxnResponse, "write together", deadline)
+        return answer.header.revision
+
     async def delete(self, key: bytes, *, range_end: bytes = b"", deadline: timedelta = CALL) -> int:
         """Delete a key, or the range [key, range_end); return how many keys went."""
         request = rpc_pb2.DeleteRangeRequest(key=key, range_end=range_end)
@@ -376,6 +389,22 @@ class EtcdClient:
         """Revoke a lease, and with it its keys."""
         request = rpc_pb2.LeaseRevokeRequest(ID=lease_id)
         await self._call("Lease/LeaseRevoke", request, rpc_pb2.LeaseRevokeResponse, f"revoke lease {lease_id:x}", deadline)
+
+    async def keep_alive(self, lease_ids: Sequence[int], *, deadline: timedelta = CALL) -> None:
+        """Give leases their whole time again; one that does not exist is no matter."""
+        call = self._channel.stream_stream(
+            "/etcdserverpb.Lease/LeaseKeepAlive",
+            request_serializer=_serialize,
+            response_deserializer=rpc_pb2.LeaseKeepAliveResponse.FromString,
+        )(None, timeout=deadline.total_seconds())
+        try:
+            for lease_id in lease_ids:
+                await call.write(rpc_pb2.LeaseKeepAliveRequest(ID=lease_id))
+                await call.read()
+        except grpc.aio.AioRpcError as error:
+            raise error_of(error.code().name, error.details() or "", doing="keep leases alive", endpoint=self._where) from error
+        finally:
+            call.cancel()
 
     async def leases(self, *, deadline: timedelta = CALL) -> tuple[int, ...]:
         """Return the ids of all leases, sorted."""

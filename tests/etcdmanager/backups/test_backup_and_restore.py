@@ -16,9 +16,10 @@ from agents.errors import NotFoundError, RefusedError, TransientError, Verificat
 from agents.stores.local import LocalStore
 from etcdmanager.backups.bolt import read_contents
 from etcdmanager.backups.restore import RestoreOrder, prepare
+from etcdmanager.backups.scratch import SCRATCH_PEER_URL
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.backups.take import BackupOrder, BackupTaker
-from etcdmanager.backups.verify import SCRATCH_PEER_URL, boot, compare_booted, record, unpack, verify_light
+from etcdmanager.backups.verify import boot, compare_booted, record, unpack, verify_light
 from etcdmanager.etcd.client import EtcdClient
 from etcdmanager.peering.messages import BinariesReport, Progress, TakenBackup
 from etcdmanager.spec import ClusterSpec

@@ -1,0 +1,75 @@
+"""The deltas in a backup store: `deltas/<lineage>/<first>-<last>.delta`, beside the backups. The Go programs never look there.
+
+Methods block, as a Store does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from agents.errors import ConflictError, VerificationError
+from agents.stores.protocol import Store
+from etcdmanager.deltas.chain import Lineage, Span
+from etcdmanager.deltas.segment import Segment, decode, encode, joined
+
+_DIRECTORY = "deltas"
+_NAME = re.compile(r"([^/]+)/(\d{20})-(\d{20})\.delta")
+
+
+class DeltaStore:
+    """All deltas of one backup store."""
+
+    def __init__(self, backup_store: Store) -> None:
+        self._store = backup_store.child(_DIRECTORY)
+
+    @property
+    def url(self) -> str:
+        """The URL, for messages."""
+        return self._store.url
+
+    def list(self) -> Mapping[Lineage, tuple[Span, ...]]:
+        """Return the spans of all lineages, in order; one listing."""
+        found: dict[Lineage, list[Span]] = defaultdict(list)
+        for entry in self._store.list():
+            match = _NAME.fullmatch(entry.key)
+            lineage = Lineage.parse(match.group(1)) if match else None
+            if match is not None and lineage is not None:
+                found[lineage].append(Span(first=int(match.group(2)), last=int(match.group(3))))
+        return {lineage: tuple(sorted(spans)) for lineage, spans in sorted(found.items())}
+
+    def read(self, lineage: Lineage, span: Span) -> Segment:
+        """Return a delta; NotFoundError, or VerificationError where it is damaged or not what its name says."""
+        key = _key(lineage, span)
+        segment = decode(self._store.read(key), where=f"{self.url}/{key}")
+        if (segment.cluster_id, segment.first, segment.last) != (lineage.cluster_id, span.first, span.last):
+            raise VerificationError(
+                f"{self.url}/{key} holds revisions {segment.first} to {segment.last} of cluster {segment.cluster_id:x}", code="delta-name"
+            )
+        return segment
+
+    def write(self, lineage: Lineage, segment: Segment) -> None:
+        """Add a delta; one that is there already holds the same changes and stays."""
+        try:
+            self._store.create(_key(lineage, Span(first=segment.first, last=segment.last)), encode(segment))
+        except ConflictError:
+            return
+
+    def delete(self, lineage: Lineage, spans: Sequence[Span]) -> None:
+        """Delete deltas; those that are gone already are no matter."""
+        for span in spans:
+            self._store.delete(_key(lineage, span))
+
+    def merge(self, lineage: Lineage, spans: Sequence[Span]) -> Span:
+        """Put one delta in the place of several that follow one another. Cut off anywhere, nothing is missing: they may overlap."""
+        segment = joined([self.read(lineage, span) for span in spans])
+        whole = Span(first=segment.first, last=segment.last)
+        self.write(lineage, segment)
+        self.read(lineage, whole)
+        self.delete(lineage, [span for span in spans if span != whole])
+        return whole
+
+
+def _key(lineage: Lineage, span: Span) -> str:
+    return f"{lineage}/{span.first:020d}-{span.last:020d}.delta"
