@@ -9,7 +9,7 @@ import pytest
 
 from agents.errors import NotFoundError, VerificationError
 from nodeup.assets.oci_archive import TarEntry, files_of_archive, save_image, write_tar
-from tests.nodeup.assets.test_image import ETCD, IMAGE, Registry, digest
+from tests.fakes.registry import ETCD, IMAGE, Registry, digest
 from tests.support.http import Answer, http_server
 
 
