@@ -170,3 +170,12 @@ def test_the_kops_profile_has_kops_pods_in_place_of_our_units(node: Node, applie
     assert {"kops-channels.manifest", "etcd-main-control-plane-main.manifest"} <= manifests(tmp_path / "kops")
     assert not {name for name in manifests(applied.root) if name.startswith(("etcd", "kops-channels"))}
     assert (applied.root / "etc/node-agents/protokube.yaml").is_file()
+
+
+def test_explain_takes_a_flag_of_a_component_for_what_it_is_and_options_on_either_side(node: Node) -> None:
+    text = node.nodeup("explain", "--conf", str(node.conf), "kube-apiserver", "--service-cluster-ip-range", "--root", str(node.root)).stdout
+    absent = node.nodeup("explain", "kubelet.config.maxPods", "--json", "--conf", str(node.conf), "--root", str(node.root)).stdout
+    node.nodeup("explain", "--conf", str(node.conf), "--root", str(node.root), "kube-apiserver", "--a", "--b", code=3)
+
+    assert "← APIServerConfig.KubeAPIServer.serviceClusterIPRange" in text
+    assert json.loads(absent)["items"][0]["wouldBeSetBy"] == ["KubeletConfig.maxPods"]
