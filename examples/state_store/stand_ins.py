@@ -46,7 +46,20 @@ case "$*" in
 *--version*|*-v|version) echo "{version}"; exit 0;;
 esac
 if [ -n "$NOTIFY_SOCKET" ]; then systemd-notify --ready --status="stand-in"; fi
+{answer}
 exec sleep infinity
+"""
+
+#: How a stand-in answers where nodeup asks whether the real one works: /healthz, and the first frame of a gRPC server.
+#: systemd-socket-activate is part of Debian's systemd, and serves one connection with each process.
+KUBELET_ANSWER = """\
+command -v systemd-socket-activate >/dev/null && exec systemd-socket-activate --accept --inetd --listen=127.0.0.1:10248 \\
+  /bin/sh -c 'while read -r line && [ "${#line}" -gt 1 ]; do :; done; printf "HTTP/1.0 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok"'
+"""
+CONTAINERD_ANSWER = """\
+mkdir -p /run/containerd && rm -f /run/containerd/containerd.sock
+command -v systemd-socket-activate >/dev/null && exec systemd-socket-activate --accept --inetd \\
+  --listen=/run/containerd/containerd.sock /bin/sh -c 'printf "\\000\\000\\000\\004\\000\\000\\000\\000\\000"; cat >/dev/null'
 """
 
 TOOL = """\
@@ -133,7 +146,8 @@ def _pack_etcd(directory: Path, binaries: Path) -> Path:
 
 
 def _script(template: str, name: str, version: str) -> bytes:
-    return template.format(name=name, version=version).encode()
+    answer = CONTAINERD_ANSWER if name == "containerd" else KUBELET_ANSWER if name == "kubelet" else ""
+    return template.format(name=name, version=version, answer=answer.rstrip()).encode()
 
 
 def _archive(files: Mapping[str, bytes]) -> bytes:
