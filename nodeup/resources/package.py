@@ -11,15 +11,23 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol, assert_never
 
-from agents.errors import NotFoundError, RefusedError, SpecError, TransientError
+from agents.errors import BusyError, NotFoundError, RefusedError, SpecError, TransientError
 from agents.host.protocol import CommandResult, Host
+from nodeup.resources.file_locks import holder_of
 from nodeup.resources.protocol import RunContext
 
 QUERY_DEADLINE = timedelta(seconds=30)
 #: A mirror may be slow, and a running transaction must not be killed: dpkg would be left half-configured.
 INSTALL_DEADLINE = timedelta(minutes=20)
-#: How long apt waits for another holder of dpkg's lock: unattended-upgrades at boot takes some minutes.
-LOCK_TIMEOUT_SECONDS = 300
+#: How long another holder of the package database is waited for: unattended-upgrades at boot takes some minutes.
+LOCK_DEADLINE = timedelta(minutes=10)
+#: How long apt waits by itself for one that came between our look and its start.
+LOCK_TIMEOUT_SECONDS = 60
+#: apt takes the first, then dpkg the second.
+DPKG_LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")
+APT_LISTS_LOCKS = ("/var/lib/apt/lists/lock",)
+#: rpm's database, where it is since Fedora 36 and where it was; dnf's own is a file with a process id, at which it waits.
+RPM_LOCKS = ("/usr/lib/sysimage/rpm/.rpm.lock", "/var/lib/rpm/.rpm.lock")
 _APT_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1", "APT_LISTCHANGES_FRONTEND": "none"}
 _KEEP_CONFIGURATION = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
 _APT = ("apt-get", "-o", f"DPkg::Lock::Timeout={LOCK_TIMEOUT_SECONDS}", *_KEEP_CONFIGURATION)
@@ -70,7 +78,9 @@ class PackageSet:
         """Install what is missing; packages that an earlier run left half-configured are configured first."""
         missing = tuple(name for name in self.names if actual is None or name not in actual.names)
         if missing:
-            _manager(context).install(host, missing)
+            manager = _manager(context)
+            await_locks(manager.locks, host, context)
+            manager.install(host, missing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +125,7 @@ class AptSource:
         path = self.keyring_path if b"-----BEGIN PGP" in key else self._binary_keyring_path
         host.write(path, key, mode=0o644)
         host.write(self.list_path, self._list_text(path).encode(), mode=0o644)
+        await_locks(APT_LISTS_LOCKS, host, context)
         _checked(host.run(["apt-get", "update"], timeout=INSTALL_DEADLINE, environment=_APT_ENVIRONMENT), host)
 
     @property
@@ -135,8 +146,27 @@ def signed_source(line: str, keyring: str) -> str:
     return f"{words[0]} [signed-by={keyring}] {words[1]}"
 
 
+def await_locks(paths: tuple[str, ...], host: Host, context: RunContext) -> None:
+    """Wait until nobody holds one of these locks; BusyError, which names the holder, where somebody still does at the deadline."""
+
+    def complaint() -> str:
+        holder = holder_of(host, paths)
+        return "" if holder is None else f"{holder} holds {holder.path}"
+
+    hint = "it ends by itself; `systemctl stop unattended-upgrades apt-daily` where it does not"
+    said = context.wait(complaint, reason="the lock of the package database", hint=hint, limit=LOCK_DEADLINE)
+    if said:
+        minutes = int(LOCK_DEADLINE.total_seconds() // 60)
+        raise BusyError(f"packages cannot be installed: {said}, for {minutes} minutes now", code="packages-locked", hint=hint)
+
+
 class _Manager(Protocol):
     """What a package manager can be asked."""
+
+    @property
+    def locks(self) -> tuple[str, ...]:
+        """The files that whoever changes packages has locked."""
+        ...
 
     def installed(self, host: Host, names: Sequence[str]) -> tuple[str, ...]:
         """Return those of `names` that are installed and configured, sorted."""
@@ -149,6 +179,8 @@ class _Manager(Protocol):
 
 class _Apt:
     """dpkg and apt-get."""
+
+    locks = DPKG_LOCKS
 
     def installed(self, host: Host, names: Sequence[str]) -> tuple[str, ...]:
         # Exit code 1 means that some are unknown; the others are listed all the same.
@@ -178,16 +210,24 @@ class _Apt:
 
 
 class _Dnf:
-    """rpm and dnf."""
+    """rpm, and dnf or yum."""
+
+    locks = RPM_LOCKS
 
     def installed(self, host: Host, names: Sequence[str]) -> tuple[str, ...]:
         result = host.run(["rpm", "-q", "--queryformat", "%{NAME}\n", *names], timeout=QUERY_DEADLINE)
         found = {line.strip() for line in result.stdout.splitlines()}
-        return tuple(sorted(name for name in names if name in found))
+        return tuple(sorted(name for name in names if name in found or self._is_there(host, name)))
+
+    def _is_there(self, host: Host, name: str) -> bool:
+        """Return whether a name that is no package's own is one with its version, or provided: dnf installs iptables-nft for iptables."""
+        return any(host.run(["rpm", "-q", *how, name], timeout=QUERY_DEADLINE).ok for how in ((), ("--whatprovides",)))
 
     def install(self, host: Host, names: Sequence[str]) -> None:
-        argv = ["dnf", "install", "-y", "--setopt=install_weak_deps=False", *names]
-        _checked(host.run(argv, timeout=INSTALL_DEADLINE), host)
+        # Amazon Linux 2 has yum only, which knows no weak dependencies.
+        only_yum = host.stat("/usr/bin/dnf") is None and host.stat("/usr/bin/yum") is not None
+        program = ["yum", "install", "-y"] if only_yum else ["dnf", "install", "-y", "--setopt=install_weak_deps=False"]
+        _checked(host.run([*program, *names], timeout=INSTALL_DEADLINE), host)
 
 
 def _manager(context: RunContext) -> _Manager:
