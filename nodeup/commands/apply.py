@@ -67,6 +67,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         if arguments.lift_hold:
             lift_hold(host)
         refuse_if_held(host)
+        if options.root is None:
+            _forget_old_copies()
         recorder = new_recorder(host, clock, "apply")
         try:
             with _time_limit(arguments.max_time, stopping) as is_over:
@@ -82,6 +84,15 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             raise
     show_result(arguments, result)
     return ExitCode.OK
+
+
+def _forget_old_copies() -> None:
+    import nodeup
+    from nodeup.unpacked import own_copy, remove_old_copies
+
+    home = own_copy(str(nodeup.__file__))
+    if home is not None:
+        remove_old_copies(home)
 
 
 def _attempts(
