@@ -7,6 +7,7 @@ unpacked directory without it is unpacked again.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -50,7 +51,8 @@ def unpack(archive: Path, directory: Path) -> tuple[Member, ...]:
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise VerificationError(f"{archive} is no archive that can be unpacked: {error}", code="asset-archive") from error
     except OSError as error:
-        raise TransientError(f"{archive} could not be unpacked: {error.strerror or error}", code="disk") from error
+        hint = f"make room: `df -h {directory.parent}`" if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
+        raise TransientError(f"{archive} could not be unpacked: {error.strerror or error}", code="disk", hint=hint) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return _members(directory, digests)

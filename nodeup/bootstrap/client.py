@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.message import Message
 from urllib.parse import SplitResult, urlsplit
 
 from agents.errors import SpecError, VerificationError
@@ -58,13 +59,13 @@ class ControllerClient:
             )
         try:
             with _connected(usable(addresses), port) as plain, self._secured(plain, name) as secured:
-                status, said, retry_after = _post(secured, where, body, token)
+                status, said, headers = _post(secured, where, body, token)
         except ssl.SSLCertVerificationError as error:
             return Refusal(reason=Reason.UNTRUSTED, message=f"{server}: its certificate: {_why(error)}", hint=_trust_hint(error))
         except (OSError, http.client.HTTPException) as error:
             return Refusal(reason=Reason.UNREACHABLE, message=f"{server}: {_said(error)}")
         if status != http.client.OK:
-            return refusal_of_status(status, said, retry_after, where=server, now=self._now())
+            return refusal_of_status(status, said, headers.get("Retry-After"), where=server, now=self._now(), date=headers.get("Date"))
         try:
             return parse_answer(said, request)
         except VerificationError as error:
@@ -108,14 +109,14 @@ def _connected(addresses: Sequence[str], port: int) -> socket.socket:
     return socket.create_connection((addresses[-1], port), timeout=CONNECT_TIMEOUT.total_seconds())
 
 
-def _post(secured: ssl.SSLSocket, where: SplitResult, body: bytes, token: Secret) -> tuple[int, bytes, str | None]:
+def _post(secured: ssl.SSLSocket, where: SplitResult, body: bytes, token: Secret) -> tuple[int, bytes, Message]:
     connection = http.client.HTTPConnection(where.hostname or "", where.port or PORT)
     connection.sock = secured
     path = f"{where.path.rstrip('/')}/bootstrap"
     headers = {"Content-Type": "application/json", "Authorization": token.reveal().decode(), "Connection": "close"}
     connection.request("POST", path, body=body, headers=headers)
     with connection.getresponse() as response:
-        return response.status, response.read(LARGEST_ANSWER_BYTES), response.getheader("Retry-After")
+        return response.status, response.read(LARGEST_ANSWER_BYTES), response.headers
 
 
 def _why(error: ssl.SSLCertVerificationError) -> str:

@@ -45,6 +45,9 @@ _HINTS = {
 
 _LONGEST_QUOTE = 300
 
+#: What kops-controller bears of clocks that are apart (reference/nodeup.md 1.7.3); past it no signed claim is believed.
+MOST_SKEW = timedelta(seconds=300)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
@@ -58,8 +61,8 @@ class Refusal:
     retry_after: timedelta | None = None
 
 
-def refusal_of_status(status: int, said: bytes, retry_after: str | None, *, where: str, now: datetime) -> Refusal:
-    """Return what an HTTP status other than 200 means; `retry_after` is the header's value, seconds or a date."""
+def refusal_of_status(status: int, said: bytes, retry_after: str | None, *, where: str, now: datetime, date: str | None = None) -> Refusal:
+    """Return what an HTTP status other than 200 means; `retry_after` and `date` are headers: seconds or a date, and the server's time."""
     match status:
         case 429 | 503:
             reason = Reason.THROTTLED
@@ -71,10 +74,15 @@ def refusal_of_status(status: int, said: bytes, retry_after: str | None, *, wher
             reason = Reason.REJECTED
         case _:
             reason = Reason.FAILED
+    message, hint = f"{where} answered {status}: {first_line(said) or 'nothing more'}", _HINTS[reason]
+    skew = _skew(date, now)
+    if reason is Reason.DENIED and abs(skew) > MOST_SKEW:
+        message += f"; this machine's clock is {_span(skew)} {'ahead of' if skew > timedelta() else 'behind'} the server's"
+        hint = "set this machine's clock (timedatectl, chronyc makestep), or the server's: claims are believed for five minutes"
     return Refusal(
         reason=reason,
-        message=f"{where} answered {status}: {first_line(said) or 'nothing more'}",
-        hint=_HINTS[reason],
+        message=message,
+        hint=hint,
         retry_after=_pause(retry_after, now),
     )
 
@@ -83,6 +91,20 @@ def first_line(said: bytes) -> str:
     """Return what of a body can be quoted: its first line, printable, of bounded length."""
     lines = said.decode(errors="replace").strip().splitlines()
     return re.sub(r"[^\x20-\x7e\u00a0-\uffff]", "?", lines[0])[:_LONGEST_QUOTE] if lines else ""
+
+
+def _skew(date: str | None, now: datetime) -> timedelta:
+    """Return how far `now` is ahead of a Date header; nothing where there is none that can be read."""
+    try:
+        theirs = parsedate_to_datetime(date or "")
+    except ValueError:
+        return timedelta()
+    return now - (theirs if theirs.tzinfo is not None else theirs.replace(tzinfo=UTC))
+
+
+def _span(skew: timedelta) -> str:
+    minutes = round(abs(skew).total_seconds() / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def _pause(header: str | None, now: datetime) -> timedelta | None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from agents.clock import Clock
-from agents.errors import InvariantError, NotFoundError, VerificationError
+from agents.errors import InvariantError, NotFoundError, SpecError, TransientError, VerificationError
 from agents.host.distribution import Distribution
-from agents.pki.keypair import Keypair, load_private_key
+from agents.pki.keypair import Keypair, load_certificate, load_private_key
 from agents.pki.keyset import Keyset
 from agents.status import Waiting
+from agents.timestamps import format_timestamp
 from nodeup.assets.cache import AssetCache
 from nodeup.bootstrap.state import WantedCertificates
 from nodeup.engine.journal import Digests, Journal
@@ -117,6 +118,7 @@ class EngineContext:
             load_private_key(keypair.key, validated=False)
         except VerificationError as error:
             raise VerificationError(f"keyset {name}, key {keypair_id}: {error}", code=error.code) from error
+        _check_ca(name, keypair, self.now())
         return keypair
 
     def obtain_certificates(self, wanted: WantedCertificates) -> None:
@@ -172,3 +174,21 @@ class EngineContext:
     def end(self, resource: str) -> None:
         """Write to the journal."""
         self.journal.end(resource)
+
+
+def _check_ca(name: str, keypair: Keypair, now: datetime) -> None:
+    """Raise where nothing that this CA signs would be believed now: SpecError when it expired, TransientError when it is too early."""
+    certificate = load_certificate(keypair.certificate_pem)
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now >= end:
+        raise SpecError(
+            f"the CA {name} expired at {format_timestamp(end)}, and this machine's clock says {format_timestamp(now)}",
+            code="ca-expired",
+            hint="if the clock is right (timedatectl), rotate the CA: kops create keypair, kops promote keypair, kops update cluster --yes",
+        )
+    if now < begin:
+        raise TransientError(
+            f"the CA {name} is not valid before {format_timestamp(begin)}, and this machine's clock says {format_timestamp(now)}",
+            code="ca-not-yet-valid",
+            hint="set the clock (timedatectl, chronyc makestep); it passes when the clock is right",
+        )

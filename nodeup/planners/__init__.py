@@ -31,7 +31,15 @@ def plan(spec: NodeSpec, facts: Facts, profile: Profile, *, members: Sequence[Ar
 
 def context_of(spec: NodeSpec, facts: Facts, profile: Profile, *, members: Sequence[ArchiveMember] | None = None) -> PlanContext:
     """Return what planners are given for this node; SpecError where an entry of the asset list cannot be read."""
-    assets = spec.config.section("Assets").texts(facts.architecture)
+    listed = spec.config.section("Assets")
+    assets = listed.texts(facts.architecture)
+    others = sorted(name for name in ("amd64", "arm64") if listed.texts(name))
+    if others and not assets:
+        raise SpecError(
+            f"the configuration lists assets for {', '.join(others)}, and this machine is {facts.architecture}",
+            code="asset-architecture",
+            hint="the instance group's image and machine type must have one architecture that kops has assets for",
+        )
     return PlanContext(spec=spec, facts=facts, profile=profile, catalog=Catalog.of(assets, members=members))
 
 

@@ -119,7 +119,7 @@ class KopsController:
         self.validity_of: Callable[[str], timedelta] = validity_of
         self._ca = cluster_ca() if ca is None else ca
         self.signers = {CLUSTER_CA: Signer(self._ca)}
-        self._now = now
+        self.now = now
         self._lock = threading.Lock()
 
     @property
@@ -206,7 +206,7 @@ class KopsController:
                     public_key_pem,
                     node_name=identity.node_name,
                     names=identity.alternate_names,
-                    now=self._now(),
+                    now=self.now(),
                     validity=self.validity_of(identity.node_name),
                 )
                 .decode()
@@ -267,6 +267,9 @@ class KopsController:
                 self.send_header("Content-Length", str(len(reply.body)))
                 self.end_headers()
                 self.wfile.write(reply.body)
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(controller.now().timestamp() if timestamp is None else timestamp)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature of the standard library
                 pass
