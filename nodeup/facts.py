@@ -103,6 +103,10 @@ class Facts:
     existing_paths: frozenset[str] = frozenset()
     #: For those of `MOUNT_POINTS_ASKED_FOR` that exist, the file system there: "bpf", "cgroup2" or "other".
     filesystems: Mapping[str, str] = field(default_factory=dict)
+    #: The running kernel's release ("5.14.0-570.el9.x86_64"); "" where it is not known.
+    kernel_release: str = ""
+    #: Those of `KERNEL_MODULES_ASKED_FOR` that this kernel has neither built in nor as a file.
+    missing_kernel_modules: frozenset[str] = frozenset()
     #: The text of /etc/fstab; "" where there is none.
     fstab: str = ""
     #: Variables of the nodeup process.
@@ -114,6 +118,9 @@ class Facts:
 
 #: Paths whose existence some planner asks for.
 PATHS_ASKED_FOR = ("/run/systemd/resolve/resolv.conf", "/etc/udev/rules.d/80-azure-disk.rules")
+
+#: Kernel modules whose absence some planner can mend: Red Hat's kernels come without these, in a package of their own.
+KERNEL_MODULES_ASKED_FOR = ("nf_tables", "nf_conntrack", "ip_set")
 
 #: Mount points whose file system some planner asks for.
 MOUNT_POINTS_ASKED_FOR = ("/sys/fs/bpf", "/run/cilium/cgroupv2")

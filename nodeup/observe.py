@@ -19,6 +19,7 @@ from agents.host.protocol import Host
 from nodeup.assets.cache import architecture
 from nodeup.bootstrap.azure import resource_id
 from nodeup.facts import (
+    KERNEL_MODULES_ASKED_FOR,
     MOUNT_POINTS_ASKED_FOR,
     PATHS_ASKED_FOR,
     Account,
@@ -45,7 +46,7 @@ _NO_MACHINE = MachineFacts()
 
 
 def observe(host: Host, network: NetworkFacts, environment: Mapping[str, str], *, given: MachineFacts = _NO_MACHINE) -> Facts:
-    """Return the facts; `given` takes the place of what would be seen. SpecError on a distribution or architecture that is not supported."""
+    """Return the facts; `given` takes the place of what would be seen. SpecError on a distribution or architecture not supported."""
     return Facts(
         distribution=given.distribution or parse_os_release(_text(host, "/etc/os-release") or _text(host, "/usr/lib/os-release")),
         architecture=given.architecture or architecture(),
@@ -55,6 +56,8 @@ def observe(host: Host, network: NetworkFacts, environment: Mapping[str, str], *
         accounts=_accounts(host) if given.accounts is None else given.accounts,
         existing_paths=frozenset(path for path in PATHS_ASKED_FOR if host.stat(path) is not None),
         filesystems=_filesystems(host),
+        kernel_release=_kernel_release(host),
+        missing_kernel_modules=_missing_kernel_modules(host),
         fstab=_text(host, "/etc/fstab"),
         environment=dict(environment),
         cloud=network.cloud,
@@ -229,6 +232,18 @@ def _accounts(host: Host) -> tuple[Account, ...]:
 
 def _colon_rows(host: Host, path: str, width: int) -> list[list[str]]:
     return [row for line in _text(host, path).splitlines() if len(row := line.split(":")) == width]
+
+
+def _kernel_release(host: Host) -> str:
+    return _text(host, "/proc/sys/kernel/osrelease").strip()
+
+
+def _missing_kernel_modules(host: Host) -> frozenset[str]:
+    """Return those that depmod's lists do not have; none where there are no lists (a container, a directory)."""
+    directory = f"/lib/modules/{_kernel_release(host)}"
+    lines = [line for name in ("modules.dep", "modules.builtin") for line in _text(host, f"{directory}/{name}").splitlines()]
+    known = {line.partition(":")[0].rpartition("/")[2].partition(".ko")[0].replace("-", "_") for line in lines}
+    return frozenset(KERNEL_MODULES_ASKED_FOR) - known if known else frozenset()
 
 
 def _filesystems(host: Host) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Which distribution a machine runs, from the text of /etc/os-release, and what follows from it. Pure.
 
-Source: kops util/pkg/distributions, by way of reference nodeup.md §2.5; CentOS Stream's VERSION_ID without a minor is ours.
+Source: kops util/pkg/distributions, by way of reference nodeup.md §2.5; a VERSION_ID without a minor (CentOS Stream) is ours.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UNIT_DIRECTORIES = {
     Family.CONTAINEROS: "/etc/systemd/system",
 }
 #: rpm distributions whose iptables still is the default; all others of the family use nftables only.
-_IPTABLES_RPM = frozenset({"al2023", "centos9", "rhel8", "rhel9", "rocky8", "rocky9"})
+_IPTABLES_RPM = frozenset({"al2", "al2023", "alma8", "alma9", "centos9", "rhel8", "rhel9", "rocky8", "rocky9"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,17 +65,19 @@ class Distribution:
         return self.family is Family.RPM and self.id not in _IPTABLES_RPM
 
 
-#: (ID, pattern of VERSION_ID, family, kops' name with the version's group 1 in it). The order of rows is of no concern.
+#: (ID, pattern of VERSION_ID, family, kops' name with the version's group 1 in it). The order of rows is of no concern. kops 1.37
+#: knows neither AlmaLinux nor, any more, Amazon Linux 2 and Ubuntu 20.04: what holds for their nearest relatives holds for them.
 _TABLE: tuple[tuple[str, str, Family, str], ...] = (
-    ("amzn", r"(2023)", Family.RPM, "al{}"),
+    ("almalinux", r"(8|9|10)(?:\..*)?", Family.RPM, "alma{}"),
+    ("amzn", r"(2|2023)", Family.RPM, "al{}"),
     ("debian", r"(11|12|13)", Family.DEB, "debian{}"),
     ("fedora", r"(41|42|43|44)", Family.RPM, "fedora{}"),
-    ("ubuntu", r"(22\.04|24\.04|25\.10|26\.04)", Family.DEB, "ubuntu{}"),
+    ("ubuntu", r"(20\.04|22\.04|24\.04|25\.10|26\.04)", Family.DEB, "ubuntu{}"),
     ("cos", r"(.*)", Family.CONTAINEROS, "containeros"),
     ("flatcar", r"(.*)", Family.FLATCAR, "flatcar"),
     ("centos", r"(9|10)(?:\..*)?", Family.RPM, "centos{}"),
-    ("rhel", r"(8|9|10)\..*", Family.RPM, "rhel{}"),
-    ("rocky", r"(8|9|10)\..*", Family.RPM, "rocky{}"),
+    ("rhel", r"(8|9|10)(?:\..*)?", Family.RPM, "rhel{}"),
+    ("rocky", r"(8|9|10)(?:\..*)?", Family.RPM, "rocky{}"),
 )
 
 
@@ -96,8 +98,8 @@ def parse_os_release(text: str) -> Distribution:
     raise SpecError(
         f"distribution {name or '(no ID)'} {version or '(no VERSION_ID)'} of os-release is not supported",
         code="unsupported-distribution",
-        hint="supported: Amazon Linux 2023, Debian 11-13, Fedora 41-44, Ubuntu 22.04 24.04 25.10 26.04, "
-        "ContainerOS, Flatcar, CentOS Stream 9-10, RHEL and Rocky 8-10",
+        hint="supported: Amazon Linux 2 and 2023, Debian 11-13, Fedora 41-44, Ubuntu 20.04 22.04 24.04 25.10 26.04, "
+        "ContainerOS, Flatcar, CentOS Stream 9-10, AlmaLinux, RHEL and Rocky 8-10",
     )
 
 

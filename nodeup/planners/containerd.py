@@ -155,11 +155,17 @@ def _plan_configuration(context: PlanContext) -> Iterator[AnyResource]:
 
 
 def _format_version(context: PlanContext) -> int:
-    """Return the format that this containerd is sure to read: of a distribution's containerd the version is not known."""
-    version = context.spec.containerd.text("version")
-    if _is_part_of_the_system(context) or not version:
+    """Return the format that this containerd is sure to read: of a distribution's containerd the version is not known.
+
+    kops writes format 3 for containerd 1.7 too, which refuses it.
+    """
+    text = context.spec.containerd.text("version")
+    if _is_part_of_the_system(context) or not text:
         return 3
-    return 4 if Version.parse(version).at_least(2, 3) else 3
+    version = Version.parse(text)
+    if version.at_least(2, 3):
+        return 4
+    return 3 if version.at_least(2, 0) or context.profile is Profile.KOPS else 2
 
 
 # --- programs and service

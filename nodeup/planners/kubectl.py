@@ -13,7 +13,8 @@ from nodeup.spec.boot import CloudProvider
 
 #: With which users one logs in, by the beginning of the distribution's name. Source: kops util/pkg/distributions.
 _LOGIN_USERS = (
-    ("al2023", ("ec2-user",)),
+    ("al2", ("ec2-user",)),
+    ("alma", ("almalinux", "ec2-user")),
     ("debian", ("admin", "root")),
     ("ubuntu", ("ubuntu", "root")),
     ("flatcar", ("core",)),

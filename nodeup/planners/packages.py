@@ -33,7 +33,7 @@ def _rpm_iptables(context: PlanContext) -> tuple[str, ...]:
     match context.facts.distribution.id:
         case "al2023":
             return ("iptables-nft",)
-        case "rhel8" | "rhel9" | "rocky8":
+        case "al2" | "alma8" | "rhel8" | "rhel9" | "rocky8":
             return ("iptables",)
         case _:
             return ("nftables", "iptables-nft")

@@ -16,6 +16,8 @@ from nodeup.spec.section import Section
 _NRI = "io.containerd.nri.v1.nri"
 _RUNTIME = "io.containerd.cri.v1.runtime"
 _IMAGES = "io.containerd.cri.v1.images"
+#: Before containerd 2.0 one plugin was all of CRI.
+_CRI = "io.containerd.grpc.v1.cri"
 
 #: Where registries' mirrors are described, one directory a registry.
 CERTS_DIRECTORY = "/etc/containerd/certs.d"
@@ -29,7 +31,7 @@ Setting = tuple[tuple[str, ...], TomlValue]
 class ContainerdPlace:
     """What the configuration must say for this machine."""
 
-    #: The version of the configuration's format: 4 since containerd 2.3, before that 3.
+    #: The version of the configuration's format: 4 since containerd 2.3, 3 since 2.0, before that 2.
     format_version: int
     uses_cni_template: bool
     offers_nvidia: bool
@@ -42,9 +44,20 @@ def render_containerd_config(containerd: Section, place: ContainerdPlace) -> str
     if override:
         return override
     tree: dict[str, TomlValue] = {"version": place.format_version}
-    for path, value in (*_settings(containerd, place), *_additions(containerd)):
+    for path, value in (*_placed(_settings(containerd, place), place), *_additions(containerd)):
         _set(tree, path, value)
     return render_toml(tree)
+
+
+def _placed(settings: Iterator[Setting], place: ContainerdPlace) -> Iterator[Setting]:
+    """Yield settings at their places in this format. Source: containerd docs/cri/config.md, of 1.7 and of 2.0."""
+    for path, value in settings:
+        if place.format_version > 2 or path[1] not in {_RUNTIME, _IMAGES}:
+            yield path, value
+        elif path[2:] == ("pinned_images", "sandbox"):
+            yield ("plugins", _CRI, "sandbox_image"), value
+        else:
+            yield ("plugins", _CRI, *path[2:]), value
 
 
 def render_mirrors(endpoints: tuple[str, ...]) -> str:

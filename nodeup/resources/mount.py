@@ -72,6 +72,8 @@ class FormattedVolume:
     path: str
     filesystem: str
     mount_options: tuple[str, ...] = ()
+    #: Arguments of mkfs, before the device.
+    format_options: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -99,7 +101,7 @@ class FormattedVolume:
             raise TransientError(f"device {self.device} for {self.path} is not there (yet); is it attached?")
         signature = _signature(host, self.device)
         if signature is None:
-            _checked_run(host, [f"mkfs.{self.filesystem}", self.device], FORMAT_DEADLINE)
+            _checked_run(host, [f"mkfs.{self.filesystem}", *self.format_options, self.device], FORMAT_DEADLINE)
         elif signature != self.filesystem:
             raise RefusedError(
                 f"device {self.device} holds {signature}, expected {self.filesystem} or nothing; wipe it to use it", code="volume-not-blank"

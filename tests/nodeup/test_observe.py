@@ -116,3 +116,21 @@ def test_facts_are_written_as_they_are_read(cloud: AwsFacts | GceFacts | OtherCl
 def test_facts_that_make_no_sense_are_an_error_of_whoever_wrote_them(text: str) -> None:
     with pytest.raises(SpecError):
         parse_facts(text, where="facts.yaml")
+
+
+@pytest.mark.parametrize(
+    ("lists", "missing"),
+    [
+        ({}, set()),
+        ({"modules.dep": b"kernel/net/netfilter/nf_tables.ko.xz: kernel/x.ko\n"}, {"nf_conntrack", "ip_set"}),
+        ({"modules.builtin": b"kernel/net/nf-conntrack.ko\n", "modules.dep": b"kernel/ip_set.ko:\nkernel/nf_tables.ko:\n"}, set()),
+    ],
+    ids=["no lists", "some", "all"],
+)
+def test_modules_that_the_kernel_lacks_are_those_of_none_of_its_lists(lists: dict[str, bytes], missing: set[str]) -> None:
+    modules = {f"/lib/modules/6.1.0-1/{name}": content for name, content in lists.items()}
+    host = FakeHost({**FILES, "/proc/sys/kernel/osrelease": b"6.1.0-1\n", **modules})
+
+    facts = observe(host, NONE, {})
+
+    assert (facts.kernel_release, facts.missing_kernel_modules) == ("6.1.0-1", missing)

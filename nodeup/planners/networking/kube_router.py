@@ -10,7 +10,7 @@ from nodeup.resources.file import File, Symlink
 from nodeup.resources.kinds import AnyResource
 
 #: Distributions whose iproute2 has its tables in /etc only; newer ones have them in /usr/share.
-_TABLES_IN_ETC = frozenset({"debian11", "debian12", "ubuntu2204", "ubuntu2404"})
+_TABLES_IN_ETC = frozenset({"debian11", "debian12", "ubuntu2004", "ubuntu2204", "ubuntu2404"})
 
 
 def plan_kube_router(context: PlanContext) -> Iterator[AnyResource]:

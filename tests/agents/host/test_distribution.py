@@ -17,16 +17,27 @@ DEB, RPM = Family.DEB, Family.RPM
 @pytest.mark.parametrize(
     ("name", "version", "kops_id", "family", "nftables"),
     [
+        ("almalinux", "8.10", "alma8", RPM, False),
+        ("almalinux", "9.4", "alma9", RPM, False),
+        ("almalinux", "10", "alma10", RPM, True),
+        ("amzn", "2", "al2", RPM, False),
         ("amzn", "2023", "al2023", RPM, False),
+        ("debian", "11", "debian11", DEB, False),
         ("debian", "12", "debian12", DEB, False),
         ("debian", "13", "debian13", DEB, False),
         ("fedora", "44", "fedora44", RPM, True),
+        ("ubuntu", "20.04", "ubuntu2004", DEB, False),
         ("ubuntu", "24.04", "ubuntu2404", DEB, False),
+        ("ubuntu", "26.04", "ubuntu2604", DEB, False),
         ("cos", "117", "containeros", Family.CONTAINEROS, False),
         ("flatcar", "4081.2.0", "flatcar", Family.FLATCAR, False),
         ("centos", "9", "centos9", RPM, False),
         ("centos", "10.0", "centos10", RPM, True),
         ("rhel", "8.10", "rhel8", RPM, False),
+        ("rhel", "9", "rhel9", RPM, False),
+        ("rhel", "10.0", "rhel10", RPM, True),
+        ("rocky", "8.9", "rocky8", RPM, False),
+        ("rocky", "9.4", "rocky9", RPM, False),
         ("rocky", "10.1", "rocky10", RPM, True),
     ],
 )
@@ -36,7 +47,8 @@ def test_the_supported_distributions_are_recognised(name: str, version: str, kop
 
 
 @pytest.mark.parametrize(
-    ("name", "version"), [("debian", "10"), ("debian", "121"), ("ubuntu", "24.10"), ("rhel", "9"), ("gentoo", "2"), ("", "")]
+    ("name", "version"),
+    [("debian", "10"), ("debian", "121"), ("ubuntu", "24.10"), ("rhel", "7.9"), ("amzn", "1"), ("gentoo", "2"), ("", "")],
 )
 def test_others_are_refused_by_name(name: str, version: str) -> None:
     with pytest.raises(SpecError, match="not supported"):

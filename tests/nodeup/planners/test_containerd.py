@@ -24,7 +24,9 @@ def test_nothing_is_planned_where_the_image_brings_its_own_runtime() -> None:
     assert list(plan_containerd(plan_context(config={"containerdConfig": {"skipInstall": True}}))) == []
 
 
-@pytest.mark.parametrize(("version", "expected"), [("2.1.0", 3), ("2.2.9", 3), ("2.3.0", 4), ("3.0.0", 4), ("", 3)])
+@pytest.mark.parametrize(
+    ("version", "expected"), [("1.6.38", 2), ("1.7.28", 2), ("2.0.7", 3), ("2.1.0", 3), ("2.2.9", 3), ("2.3.0", 4), ("3.0.0", 4), ("", 3)]
+)
 def test_the_format_is_one_that_this_version_reads(version: str, expected: int) -> None:
     assert _config(version=version)["version"] == expected
 
@@ -119,3 +121,23 @@ def test_kubenet_masquerades_what_leaves_the_cluster() -> None:
 def test_nothing_is_masqueraded_where_every_address_is_inside() -> None:
     context = plan_context(config={"UsesKubenet": True, "Networking": {"nonMasqueradeCIDR": "::/0"}})
     assert "unit:cni-iptables-setup.service" not in by_id(plan_containerd(context))
+
+
+def test_before_2_0_one_plugin_is_all_of_cri() -> None:
+    mirrors = {"registryMirrors": {"docker.io": ["https://mirror.example.com"]}}
+    tree = _config(version="1.7.28", sandboxImage="pause:3.10", selinuxEnabled=True, nri={"enabled": True}, **mirrors)
+    plugins = tree["plugins"]
+    assert isinstance(plugins, dict)
+    assert set(plugins) == {"io.containerd.grpc.v1.cri", "io.containerd.nri.v1.nri"}
+    cri = plugins["io.containerd.grpc.v1.cri"]
+    assert (cri["sandbox_image"], cri["enable_selinux"], cri["registry"]) == (
+        "pause:3.10",
+        True,
+        {"config_path": "/etc/containerd/certs.d"},
+    )
+    assert cri["containerd"]["runtimes"]["runc"] == {"runtime_type": "io.containerd.runc.v2", "options": {"SystemdCgroup": True}}
+
+
+def test_kops_writes_format_3_for_containerd_1_7() -> None:
+    context = plan_context(config={"containerdConfig": {"version": "1.7.28"}}, profile=Profile.KOPS, members=MEMBERS)
+    assert tomllib.loads(text_of(plan_containerd(context), "/etc/containerd/config.toml"))["version"] == 3

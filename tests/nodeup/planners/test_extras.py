@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agents.errors import SpecError
 from nodeup.assets.catalog import ArchiveMember
-from nodeup.facts import InstanceType
+from nodeup.facts import InstanceType, OtherCloudFacts
 from nodeup.planners.azure import plan_azure
+from nodeup.planners.context import Profile
 from nodeup.planners.gvisor import plan_gvisor
 from nodeup.planners.images import plan_images
 from nodeup.planners.ipv6_prefix import plan_ipv6_prefix
@@ -41,6 +44,14 @@ def test_linodes_swap_is_taken_out_of_fstab_and_nothing_else() -> None:
 
 def test_a_kubelet_that_uses_swap_keeps_it() -> None:
     assert list(plan_linode(plan_context(cloud="linode", kubelet={"memorySwapBehavior": "LimitedSwap"}))) == []
+
+
+def test_a_linode_is_named_as_its_node() -> None:
+    context = plan_context(cloud="linode")
+    named = replace(context, facts=replace(context.facts, cloud=OtherCloudFacts(label="Nodes-1")))
+    assert named.node_name == "nodes-1"
+    assert text_of(plan_linode(named), "/etc/hostname") == "Nodes-1\n"
+    assert "file:/etc/hostname" not in by_id(plan_linode(replace(named, profile=Profile.KOPS)))
 
 
 def test_pods_of_ipv6_only_clusters_get_a_prefix_where_the_cloud_gives_one() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from agents.errors import SpecError
 from nodeup.planners.context import Profile
 from nodeup.planners.directories import plan_directories
 from nodeup.planners.firewall import plan_firewall
@@ -11,6 +14,7 @@ from nodeup.planners.kernel_modules import plan_kernel_modules
 from nodeup.planners.update_service import plan_update_service
 from nodeup.planners.volumes import plan_volumes
 from nodeup.resources.mount import BindMount, FormattedVolume
+from nodeup.resources.package import Package
 from tests.fakes.plan_context import by_id, plan_context, text_of
 
 _MODULES = "/etc/modules-load.d/99-kubernetes.conf"
@@ -72,3 +76,32 @@ def test_an_extra_volume_is_planned_with_its_options() -> None:
     assert list(plan_volumes(plan_context(config={"VolumeMounts": [mount]}))) == [
         FormattedVolume(device="/dev/xvdd", path="/data", filesystem="ext4", mount_options=("noatime",))
     ]
+
+
+def test_a_volume_without_a_file_system_gets_kops_default_and_its_own_options() -> None:
+    mount = {"device": "/dev/xvdd", "path": "/data", "formatOptions": ["-m", "0"]}
+    assert list(plan_volumes(plan_context(config={"VolumeMounts": [mount]}))) == [
+        FormattedVolume(device="/dev/xvdd", path="/data", filesystem="ext4", format_options=("-m", "0"))
+    ]
+
+
+@pytest.mark.parametrize("mount", [{"path": "/data"}, {"device": "/dev/xvdd", "path": "data"}, {}])
+def test_a_volume_without_a_place_is_said(mount: dict[str, object]) -> None:
+    with pytest.raises(SpecError, match=r"VolumeMounts\[0\]: wanted absolute paths"):
+        list(plan_volumes(plan_context(config={"VolumeMounts": [mount]})))
+
+
+@pytest.mark.parametrize(
+    ("distribution", "missing", "packages"),
+    [
+        ("rhel10", {"ip_set"}, ["kernel-modules-extra-6.12.0-1.el10.x86_64"]),
+        ("rhel10", set(), []),
+        ("rhel9", {"ip_set"}, []),
+        ("debian12", {"nf_tables"}, []),
+    ],
+)
+def test_modules_that_red_hats_kernel_lacks_come_in_a_package(distribution: str, missing: set[str], packages: list[str]) -> None:
+    context = plan_context(distribution=distribution)
+    facts = replace(context.facts, kernel_release="6.12.0-1.el10.x86_64", missing_kernel_modules=frozenset(missing))
+    planned = plan_kernel_modules(replace(context, facts=facts))
+    assert [one.name for one in planned if isinstance(one, Package)] == packages
