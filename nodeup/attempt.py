@@ -10,6 +10,7 @@ from dataclasses import replace
 from agents.clock import Clock, SystemClock
 from agents.errors import AgentError
 from agents.host.protocol import Host
+from nodeup.assets.prune import names_in_use, prune_cache
 from nodeup.engine.converge import Result, Status, converge
 from nodeup.engine.graph import Graph
 from nodeup.engine.history import KEPT_RUNS, Run, last_run_id, prune, read_runs, run_id
@@ -67,12 +68,21 @@ def attempt(
         session.context.digests.save()
     if result.is_complete and choose is None:
         session.context.journal.forget_others(step.id for step in session.graph.steps)
+        _prune_cache(session)
     settle(recorder, graph, session.planned, session.host, session.context, complete=result.is_complete and choose is None)
     if missing is not None:
         missing[:] = [outcome.id for outcome in result.outcomes if outcome.status in {Status.FAILED, Status.SKIPPED}]
     if stopping.is_set() and not result.is_complete:
         raise Stopped("nodeup was told to stop; the next run completes what is missing")
     return result
+
+
+def _prune_cache(session: Session) -> None:
+    cache = session.context.assets
+    try:
+        prune_cache(session.host, cache.directory, names_in_use(session.graph.steps, cache.source_names(), cache.kept_names()))
+    except AgentError as error:
+        log.warning("the cache could not be tidied up: %s", error)
 
 
 def settle(recorder: Recorder, graph: Graph, planned: Sequence[AnyResource], host: Host, context: RunContext, *, complete: bool) -> None:

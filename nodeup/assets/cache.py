@@ -57,6 +57,14 @@ class AssetCache:
         """The node's asset list."""
         return tuple(self._sources.values())
 
+    def source_names(self) -> dict[str, str]:
+        """Return the names in the cache of the assets that have a SHA-256, by their first URL."""
+        return {url: _name(source) for url, source in self._sources.items() if (source.hash or "").startswith("sha256:")}
+
+    def kept_names(self) -> frozenset[str]:
+        """Return the names in the cache of a bundle's images: they cannot be fetched again."""
+        return frozenset(path.rsplit("/", 1)[-1] for path in self._image_archives.values())
+
     @property
     def _local(self) -> Path:
         """Where this process finds the cache."""
