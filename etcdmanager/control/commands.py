@@ -53,6 +53,8 @@ class RestoreRequest:
     discard_newer: bool = False
     #: S8: restore another cluster's backup.
     clone: bool = False
+    #: The peers that are gone for good, as whoever asks says: they are not waited for, though together they could serve the old data.
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +190,8 @@ class BackupRequest:
     label: str = ""
     #: Whether retention must leave the backup alone until someone unpins it.
     keep: bool = False
+    #: The member that it is to be of, quorum or not; "" is any, and then there must be a quorum.
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +237,7 @@ def parse_request(content: bytes, *, where: str) -> RestoreRequest:
         reason=fields.text("reason"),
         discard_newer=fields.flag("discardNewer"),
         clone=fields.flag("clone"),
+        gone=fields.texts("gone"),
     )
 
 
@@ -345,6 +350,7 @@ def parse_backup_request(content: bytes, *, where: str) -> BackupRequest:
         requested_at=_time(fields, "requestedAt"),
         label=fields.text("label"),
         keep=fields.flag("keep"),
+        member=fields.text("member"),
     )
 
 
@@ -395,6 +401,7 @@ def render_request(request: RestoreRequest) -> bytes:
             ("reason", request.reason),
             ("discardNewer", request.discard_newer),
             ("clone", request.clone),
+            ("gone", list(request.gone)),
         ]
     )
 
@@ -507,6 +514,7 @@ def render_backup_request(request: BackupRequest) -> bytes:
             ("requestedAt", time_text(request.requested_at)),
             ("label", request.label),
             ("keep", request.keep),
+            ("member", request.member),
         ]
     )
 

@@ -27,6 +27,7 @@ from etcdmanager.control.commands import (
     RestoreCommand,
     RestoreRequest,
 )
+from etcdmanager.control.member_requests import MemberRequest, MemberRequests, open_requests, parse_member_request
 from etcdmanager.spec import ClusterSpec
 
 CONTROL = "control"
@@ -67,6 +68,8 @@ class QueuedCommand:
     receipt: bool
     #: Whether it was given up, and only its deletion is missing.
     failed: bool
+    #: The peers that whoever asked says are gone for good.
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,8 @@ class ControlView:
     #: Those not answered yet, oldest first.
     requests: tuple[BackupRequest, ...]
     bad: tuple[BadObject, ...]
+    #: What is asked of single members and not answered yet, oldest first.
+    member_requests: tuple[MemberRequest, ...] = ()
 
     @property
     def open_commands(self) -> tuple[QueuedCommand, ...]:
@@ -103,6 +108,11 @@ class ControlStore:
     def url(self) -> str:
         """The URL of the control directory, for messages."""
         return self._store.url
+
+    @property
+    def member_requests(self) -> MemberRequests:
+        """What operators ask of single members."""
+        return MemberRequests(self._store)
 
     # --- Go's three documents --------------------------------------------------------------------------------------
 
@@ -173,7 +183,9 @@ class ControlStore:
             and entry.key.removesuffix(".json") + _DONE not in keys
             and (request := self._isolated(entry.key, documents.parse_backup_request, bad)) is not None
         ]
+        asked = [self._isolated(key, parse_member_request, bad) for key in open_requests(keys)]
         return ControlView(
+            member_requests=tuple(sorted((r.document for r in asked if r is not None), key=lambda r: (r.requested_at, r.id))),
             commands=tuple(sorted(queued, key=lambda q: (q.command.queued_at, q.command.name))),
             requests=tuple(sorted(requests, key=lambda r: (r.requested_at, r.id))),
             bad=tuple(bad),
@@ -188,8 +200,11 @@ class ControlStore:
         claim = self._isolated(claim_key, documents.parse_claim, bad) if claim_key in keys else None
         if claim is None and claim_key in keys and self._store.exists(claim_key):
             return None  # A claim that cannot be read must not look like no claim: the command waits for a human.
+        request_key = f"{name}/{_REQUEST}"
+        request = self._isolated(request_key, documents.parse_request, bad) if request_key in keys else None
         return QueuedCommand(
             command=found.document,
+            gone=request.document.gone if request is not None else (),
             claim=claim,
             receipt=f"{name}/{_RECEIPT}" in keys,
             failed=f"{name}/{_FAILED}" in keys,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from etcdmanager.control.commands import BackupRequest, Claim, Formation, RestoreCommand
+from etcdmanager.control.member_requests import MemberRequest
 from etcdmanager.spec import ClusterSpec
 
 
@@ -293,6 +294,22 @@ class ChangePeerUrls:
     urls: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveRaftLeader:
+    """Have a member lead raft, because an operator asked for it."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerMemberRequest:
+    """Tell an operator what became of a request about a member; `code` is "" where it is done."""
+
+    request: MemberRequest
+    text: str
+    code: str = ""
+
+
 #: Steps of a claimed restore in which members do something.
 RestoreWork = PrepareRestore | SaveBeforeRestore | Fence | CommitRestore | VerifyRestored
 #: Steps of a claimed restore that are only recorded.
@@ -300,8 +317,10 @@ RestoreRecord = TakeOverClaim | SkipSave | PassPointOfNoReturn
 RestoreAction = ClaimRestore | RejectCommand | ForgetCommand | AbortRestore | DropPreparation | FinishRestore | RestoreWork | RestoreRecord
 MembershipAction = AddLearner | JoinLearner | PromoteLearner | RemoveMember | StopRemoved
 UpkeepAction = ChangeVersion | EnableDowngrade | CancelDowngrade | CompareHashes | ChangePeerUrls
+RequestedAction = MoveRaftLeader | AnswerMemberRequest
 FormationAction = DecideFormation | StartMembers | SealFormation | WriteMarker
-Action = Wait | Rest | FormationAction | RestoreAction | MembershipAction | UpkeepAction | LiftQuarantine | TakeBackup | DeleteBackups
+BackupAction = TakeBackup | DeleteBackups
+Action = Wait | Rest | FormationAction | RestoreAction | MembershipAction | UpkeepAction | LiftQuarantine | BackupAction | RequestedAction
 
 Answer = Action | Remark | None
 
@@ -320,6 +339,8 @@ def describe(action: Action) -> str:
             words += f" of {action.peer} to {action.to}"
         case LiftQuarantine() | AddLearner() | JoinLearner() | StopRemoved() | DropPreparation() | ChangePeerUrls():
             words += f" of {action.peer}"
+        case MoveRaftLeader():
+            words += f" to {action.peer}"
         case PromoteLearner() | RemoveMember():
             words += f" {action.name or 'unnamed'} ({action.member_id:x})"
         case _:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TypeVar, assert_never
 
 from etcdmanager.leader.actions import Action, Answer, Remark, Rest, Wait
-from etcdmanager.leader.rules import lifecycle, maintenance, membership, peer_urls, quarantine, restore, versions
+from etcdmanager.leader.rules import lifecycle, maintenance, membership, peer_urls, quarantine, requests, restore, versions
 from etcdmanager.leader.view import ClusterView, NoCluster, Restoring, Running, Trouble, phase_of
 
 V = TypeVar("V", NoCluster, Restoring, Running)
@@ -67,6 +67,7 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     peer_urls.report_peer_urls,
     maintenance.report_backups_from_the_future,
     maintenance.drop_preparations,
+    maintenance.backup_of_member,
     membership.wait_without_quorum,
     maintenance.write_missing_marker,
     peer_urls.finish_peer_urls,
@@ -76,9 +77,11 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     membership.wait_while_cut_off,
     membership.promote_learner,
     membership.join_learner,
+    requests.carry_out_member_request,
     membership.remove_lost_member,
     membership.remove_stuck_learner,
     membership.add_learner,
+    membership.replace_dead_member,
     membership.remove_superfluous_member,
     membership.stop_removed_member,
     peer_urls.change_peer_urls,
@@ -97,6 +100,7 @@ STORE_AWAY_RULES: tuple[Callable[[Running], Answer], ...] = (
     membership.remove_lost_member,
     membership.remove_stuck_learner,
     membership.add_learner,
+    membership.replace_dead_member,
     membership.wait_for_store,
 )
 

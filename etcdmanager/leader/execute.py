@@ -17,6 +17,7 @@ from typing import assert_never
 
 from agents.errors import NotFoundError
 from etcdmanager.control.commands import BackupAnswer, BackupRequest, Formation
+from etcdmanager.control.member_requests import MemberAnswer
 from etcdmanager.leader import actions as a
 from etcdmanager.leader.group import Surroundings
 from etcdmanager.leader.hands import SHORT, Hands, Order, new_token
@@ -50,12 +51,12 @@ class Executor:
                 await self._form(order, order.action)
             case a.LiftQuarantine(peer=peer):
                 await self._hands.lift(order, peer)
-            case a.TakeBackup():
-                await self._back_up(order, order.action)
-            case a.DeleteBackups():
-                await self._delete_backups(order, order.action)
+            case a.TakeBackup() | a.DeleteBackups():
+                await self._tend_backups(order, order.action)
             case a.AddLearner() | a.JoinLearner() | a.PromoteLearner() | a.RemoveMember() | a.StopRemoved():
                 await self._change_membership(order, order.action)
+            case a.MoveRaftLeader() | a.AnswerMemberRequest():
+                await self._on_request(order, order.action)
             case a.ChangeVersion() | a.EnableDowngrade() | a.CancelDowngrade() | a.CompareHashes() | a.ChangePeerUrls():
                 await self._upkeep.execute(order, order.action)
             case _:
@@ -109,6 +110,15 @@ class Executor:
         await self._hands.on_all(action.peers, lambda p: self._hands.join(order, p, prepare))
         await self._hands.on_all(action.peers, lambda p: self._hands.join(order, p, start))
 
+    async def _tend_backups(self, order: Order, action: a.BackupAction) -> None:
+        match action:
+            case a.TakeBackup():
+                await self._back_up(order, action)
+            case a.DeleteBackups():
+                await self._delete_backups(order, action)
+            case _:
+                assert_never(action)
+
     async def _back_up(self, order: Order, action: a.TakeBackup) -> None:
         label = next((r.label for r in action.requests if r.label), "")
         reason = "request" if action.requests else action.why
@@ -149,7 +159,27 @@ class Executor:
             case _:
                 assert_never(action)
 
+    async def _on_request(self, order: Order, action: a.RequestedAction) -> None:
+        match action:
+            case a.MoveRaftLeader(peer=peer):
+                await self._move_leader(order, peer)
+            case a.AnswerMemberRequest(request=request, text=text, code=code):
+                answer = MemberAnswer(id=request.id, answered_at=self._now(), text=text, code=code)
+                await asyncio.to_thread(self._around.control.member_requests.answer, answer)
+            case _:
+                assert_never(action)
+
+    async def _move_leader(self, order: Order, name: str) -> None:
+        target = order.peer(name).etcd
+        if target is None:
+            raise TransientError(f"{name} does not answer any more", code="no-etcd")
+        # The raft leader itself must be asked: `serving` returns it where it is known.
+        await self._hands.etcd(order.serving()).move_leader(target.member_id, deadline=order.authority.within(SHORT))
+
     async def _remove(self, order: Order, action: a.RemoveMember) -> None:
+        removed = next((p for p in order.view.peers if p.etcd is not None and p.etcd.member_id == action.member_id), None)
+        if removed is not None:
+            await self._hands.lead_elsewhere(order, removed)
         try:
             await self._hands.etcd(order.serving()).remove(action.member_id, deadline=order.authority.within(SHORT))
         except NotFoundError:

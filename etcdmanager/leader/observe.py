@@ -88,7 +88,7 @@ class Observer:
             memory.note_health(serving, [m.id for m in members], now)
         probes = await self._probes(members or (), peers, memory, now)
         # Where something is to be formed or restored, only a fresh listing will do.
-        calm = documents.marker and not control.commands and not control.requests
+        calm = documents.marker and not control.commands and not control.requests and not control.member_requests
         if not store_away and not (calm and memory.backups_are_fresh(now)):
             await asyncio.to_thread(self._list_backups, memory, control, now)
         view = ClusterView(
@@ -104,6 +104,7 @@ class Observer:
             formation=documents.formation,
             queue=_queue(control),
             requests=control.requests,
+            member_requests=control.member_requests,
             backups=memory.backups,
             expired_backups=memory.expired,
             policy=self._policy,
@@ -319,6 +320,6 @@ def _versions(texts: Sequence[str]) -> tuple[Version, ...]:
 def _queue(control: ControlView) -> tuple[Queued, ...]:
     """Return the restores that stand in the queue."""
     return tuple(
-        Queued(command=q.command, claim=q.claim.document if q.claim is not None else None, done=q.receipt or q.failed)
+        Queued(command=q.command, claim=q.claim.document if q.claim is not None else None, done=q.receipt or q.failed, gone=q.gone)
         for q in control.commands
     )

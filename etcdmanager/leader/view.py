@@ -17,6 +17,7 @@ from enum import Enum
 
 from agents.versions import Version
 from etcdmanager.control.commands import BackupRequest, Claim, Formation, RestoreCommand
+from etcdmanager.control.member_requests import MemberRequest
 from etcdmanager.etcd.answers import Member, RaisedAlarm, alarms_in
 from etcdmanager.leader.upkeep import NOTHING_SEEN, Upkeep
 from etcdmanager.peering.messages import LiveStatus
@@ -90,6 +91,8 @@ class Queued:
     claim: Claim | None = None
     #: Whether it was carried out or given up, and only its deletion is missing.
     done: bool = False
+    #: The peers that whoever asked says are gone for good.
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +189,8 @@ class ClusterView:
     #: The members that were asked themselves in this round; one that is not in here was not asked.
     probes: tuple[Probe, ...] = ()
     twins: tuple[Twins, ...] = ()
+    #: What operators ask of single members, oldest first.
+    member_requests: tuple[MemberRequest, ...] = ()
     #: Whether the store did not answer: spec, marker, queue and backups are as they were last seen, and only membership is repaired.
     store_away: bool = False
     #: For version changes and maintenance.

@@ -13,6 +13,7 @@ from typing import assert_never
 
 from agents.versions import Version
 from etcdmanager.control.commands import BackupRequest, Claim, Formation, RestoreCommand
+from etcdmanager.control.member_requests import MemberRequest
 from etcdmanager.etcd.answers import Member
 from etcdmanager.etcd.features import line
 from etcdmanager.leader import actions as a
@@ -83,6 +84,11 @@ class World:
     formation: Formation | None = None
     queue: list[Queued] = field(default_factory=list)
     requests: list[BackupRequest] = field(default_factory=list)
+    member_requests: list[MemberRequest] = field(default_factory=list)
+    #: id of a request about a member -> the code of its answer, "" for done.
+    member_answers: dict[str, str] = field(default_factory=dict)
+    #: Who leads raft, "" for the first that serves.
+    raft_leader: str = ""
     backups: list[Backup] = field(default_factory=list)
     #: token -> etcd's member list: name -> (id, learner)
     clusters: dict[str, dict[str, tuple[int, bool]]] = field(default_factory=dict)
@@ -170,6 +176,7 @@ class World:
             last_cleanup=self.last_cleanup,
             unhealthy_since=tuple(sorted(self.unhealthy.items())),
             probes=self._probes(),
+            member_requests=tuple(self.member_requests),
         )
         asked = cluster_version_matters(view)
         found = self.cluster_versions.get(tokens[0]) if tokens and asked is not None else None
@@ -187,7 +194,7 @@ class World:
             return self._peer(Disk(id=disk.id), serves=False)
         status = None
         if disk.token and not disk.starting and not disk.crashes:
-            leader = self.serving(disk.token)[0].member_id if serves else 0
+            leader = self._raft_leader(disk.token).member_id if serves else 0
             learner = self.clusters[disk.token].get(disk.id, (0, False))[1]
             status = LiveStatus(
                 member_id=disk.member_id,
@@ -231,6 +238,11 @@ class World:
     def _storage_version(self, disk: Disk) -> str:
         """Return the format of the database, which follows a downgrade at once here."""
         return self._downgrade_target(disk) or (disk.version if line(Version.parse(disk.version)) >= (3, 6) else "")
+
+    def _raft_leader(self, token: str) -> Disk:
+        """Return who leads raft among those that serve."""
+        serving = self.serving(token)
+        return next((d for d in serving if d.id == self.raft_leader), serving[0])
 
     # --- the loop
 
@@ -342,6 +354,10 @@ class World:
                 yield from self._membership_effects(action)
             case a.StopRemoved(peer=peer):
                 yield lambda: self._stop(self._disk(peer, action))
+            case a.MoveRaftLeader(peer=peer):
+                yield lambda: setattr(self, "raft_leader", peer)
+            case a.AnswerMemberRequest(request=request, code=code):
+                yield lambda: self._answer_member_request(request, code)
             case _:
                 yield from self._restore_effects(action)
 
@@ -493,6 +509,10 @@ class World:
         self.last_backup = self.now
         self.upkeep = replace(self.upkeep, verified_backup_at=self.now)
         self.backup_contents[name] = self.contents[disk.token]
+
+    def _answer_member_request(self, request: MemberRequest, code: str) -> None:
+        self.member_answers[request.id] = code
+        self.member_requests.remove(request)
 
     def _answer(self, requests: tuple[BackupRequest, ...]) -> None:
         self.requests = [r for r in self.requests if r not in requests]

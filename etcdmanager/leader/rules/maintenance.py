@@ -36,11 +36,21 @@ def report_backups_from_the_future(view: Running) -> Answer:
 
 
 def backup_on_request(view: Running) -> Answer:
-    """Answer all waiting requests with one backup."""
-    if not view.seen.requests or not view.etcd_has_quorum:
+    """Answer all waiting requests with one backup; those for a certain member are `backup_of_member`'s."""
+    requests = tuple(r for r in view.seen.requests if not r.member)
+    if not requests or not view.etcd_has_quorum:
         return None
-    label = next((r.label for r in view.seen.requests if r.label), "")
-    return TakeBackup(peers=backup_sources(view.healthy), why=label or "request", requests=view.seen.requests)
+    label = next((r.label for r in requests if r.label), "")
+    return TakeBackup(peers=backup_sources(view.healthy), why=label or "request", requests=requests)
+
+
+def backup_of_member(view: Running) -> Answer:
+    """Back a certain member up, quorum or not: what it has may be all that is left (recover-from-member)."""
+    for request in view.seen.requests:
+        peer = next((p for p in view.peers if p.id == request.member), None)
+        if peer is not None and peer.etcd is not None:
+            return TakeBackup(peers=(peer.id,), why=request.label or "request", requests=(request,))
+    return None
 
 
 def periodic_backup(view: Running) -> Answer:

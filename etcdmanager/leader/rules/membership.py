@@ -21,6 +21,10 @@ from etcdmanager.quorum import quorum, survives_removal
 #: etcd-manager's removeUnhealthyDeadline. Shorter, and a reboot would cost a member its place.
 REPLACE_AFTER = timedelta(minutes=1)
 
+#: How long a voter's machine may be away before another peer takes its place for good. A control-plane node that kops replaces is back
+#: with the same volume and name within this; twice as long is twice as long without spare member.
+REPLACE_DEAD_AFTER = timedelta(minutes=5)
+
 #: Safeguard S5's idea of a recent backup, asked for before every change of membership (Go forces one each time).
 RECENT_BACKUP = timedelta(minutes=5)
 
@@ -121,7 +125,7 @@ def _away(view: Running) -> str:
 
 def promote_learner(view: Running) -> Answer:
     """Make a learner a voter as soon as its etcd runs; etcd itself refuses until it has caught up."""
-    for member in _learners(view):
+    for member in learners(view):
         peer = _peer_of(view, member)
         if peer is not None and peer.etcd is not None and peer.etcd.leader_id != 0 and peer.etcd.is_learner:
             return PromoteLearner(member_id=member.id, name=member.name)
@@ -130,7 +134,7 @@ def promote_learner(view: Running) -> Answer:
 
 def join_learner(view: Running) -> Answer:
     """Finish an interrupted addition: a learner that is listed, and its peer still empty."""
-    for member in _learners(view):
+    for member in learners(view):
         peer = _peer_of(view, member)
         if peer is not None and peer.holds in _WITHOUT_CLUSTER and not member.name:
             return JoinLearner(peer=peer.id, member_id=member.id)
@@ -161,9 +165,9 @@ def remove_lost_member(view: Running) -> Answer:
 def remove_stuck_learner(view: Running) -> Answer:
     """Take a learner off the list that nobody answers for, where another peer could take its place; it does not vote."""
     since = dict(view.seen.unhealthy_since)
-    for member in _learners(view):
+    for member in learners(view):
         gone = member.id in since and view.seen.now - since[member.id] >= REPLACE_AFTER and _peer_of(view, member) is None
-        if gone and _is_silent(view, member) and _free_peers(view):
+        if gone and _is_silent(view, member) and free_peers(view):
             return RemoveMember(member_id=member.id, name=member.name, why="nobody answers for this learner, and another peer is free")
     return None
 
@@ -171,9 +175,9 @@ def remove_stuck_learner(view: Running) -> Answer:
 def add_learner(view: Running) -> Answer:
     """Add one empty peer as a learner while the list is shorter than the spec, and no other addition is under way."""
     members, spec = view.seen.members, view.seen.spec
-    if members is None or spec is None or len(members) >= spec.member_count or _learners(view):
+    if members is None or spec is None or len(members) >= spec.member_count or learners(view):
         return None
-    free = _free_peers(view)
+    free = free_peers(view)
     if not free:
         return Remark(
             code="no-peer-to-add", reason=f"Want to expand cluster but no available nodes: {len(members)} of {spec.member_count} members"
@@ -190,14 +194,29 @@ def remove_superfluous_member(view: Running) -> Answer:
     if members is None or spec is None or spec.member_count < 1 or len(members) <= spec.member_count:
         return None
     chosen = max(members, key=lambda m: _order_of_removal(view, m))
-    peer = _peer_of(view, chosen)
+    return removal(view, chosen, why=f"{len(members)} members, {spec.member_count} wanted")
+
+
+def replace_dead_member(view: Running) -> Answer:
+    """Take a voter off a full list whose machine is gone, where an empty peer of another name can take its place (register B-15).
+
+    etcd itself takes no new member, not even a learner, while a voter does not answer (its strict reconfiguration check), so the
+    dead one goes first. That costs no safety: it did not vote any more, and as few others may fail as before.
+    """
+    members, spec = view.seen.members, view.seen.spec
+    if members is None or spec is None or len(members) < spec.member_count or learners(view) or not free_peers(view):
+        return None
+    dead = sorted((m for m in members if not m.is_learner and _is_dead(view, m)), key=lambda m: m.name)
+    return removal(view, dead[0], why="its machine is gone, and another peer is free") if dead else None
+
+
+def removal(view: Running, member: Member, *, why: str) -> Answer:
+    """Return the removal of a member, after a recent backup; a Remark where it would cost the quorum (safeguard S4)."""
+    peer = _peer_of(view, member)
     removes_healthy = peer is not None and peer in view.healthy
-    if not chosen.is_learner and not survives_removal(voters=view.voters, healthy=len(view.healthy), removes_healthy=removes_healthy):
-        return Remark(
-            code="S4-removal-costs-quorum",
-            reason=f"{len(members)} members, {spec.member_count} wanted; removing {chosen.name} would cost quorum",
-        )
-    return _after_recent_backup(view, RemoveMember(member_id=chosen.id, name=chosen.name, why=f"the spec asks for {spec.member_count}"))
+    if not member.is_learner and not survives_removal(voters=view.voters, healthy=len(view.healthy), removes_healthy=removes_healthy):
+        return Remark(code="S4-removal-costs-quorum", reason=f"{why}; but removing {member.name} would cost quorum")
+    return _after_recent_backup(view, RemoveMember(member_id=member.id, name=member.name, why=why))
 
 
 def stop_removed_member(view: Running) -> Answer:
@@ -251,7 +270,7 @@ def _after_recent_backup(view: Running, action: Answer) -> Answer:
     return TakeBackup(peers=backup_sources(view.healthy), why="before-membership-change")
 
 
-def _free_peers(view: Running) -> tuple[Peer, ...]:
+def free_peers(view: Running) -> tuple[Peer, ...]:
     """Return the answering peers that belong to no cluster and are not listed."""
     members = view.seen.members or ()
     names = {m.name for m in members}
@@ -263,7 +282,7 @@ def _free_peers(view: Running) -> tuple[Peer, ...]:
     )
 
 
-def _learners(view: Running) -> tuple[Member, ...]:
+def learners(view: Running) -> tuple[Member, ...]:
     """Return the listed learners, by id."""
     return tuple(m for m in view.seen.members or () if m.is_learner)
 
@@ -282,6 +301,13 @@ def _is_lost(view: Running, member: Member) -> bool:
         return False
     since = dict(view.seen.unhealthy_since).get(member.id)
     return since is not None and view.seen.now - since >= REPLACE_AFTER and _is_silent(view, member) and not view.seen.has_twin(peer.id)
+
+
+def _is_dead(view: Running, member: Member) -> bool:
+    """Return whether neither the member nor any manager of its name has answered for long enough to be given up."""
+    since = dict(view.seen.unhealthy_since).get(member.id)
+    long_ago = since is not None and view.seen.now - since >= REPLACE_DEAD_AFTER
+    return bool(member.name) and long_ago and _peer_of(view, member) is None and _is_silent(view, member)
 
 
 def _is_silent(view: Running, member: Member) -> bool:

@@ -133,7 +133,7 @@ def wait_for_restore_peers(view: Restoring) -> Answer:
             reason=f"{len(sound)} of {spec.member_count} peers are ready; {'; '.join(unwell) or 'no others are known'}",
             hint="start the missing managers, or queue the restore for fewer members",
         )
-    away = len(view.seen.absent)
+    away = sum(1 for absent in view.seen.absent if absent.id not in view.queued.gone)
     if away and away >= quorum(away + len(view.seen.configured)):
         return Wait(
             code="absent-peers-could-serve",

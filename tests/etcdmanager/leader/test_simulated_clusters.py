@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from etcdmanager.control.commands import BackupRequest
+from etcdmanager.control.member_requests import MemberRequest, MemberVerb
 from etcdmanager.leader import actions as a
 from etcdmanager.leader.decide import decide
 from etcdmanager.leader.view import Absent, Peer, Twins
@@ -452,6 +453,147 @@ def test_shrinking_from_five_to_three_stops_at_three() -> None:
         world.round()
     assert len(world.clusters["token-1"]) == 3
     assert sorted(d.id for d in world.disks.values() if d.token) == sorted(world.clusters["token-1"])
+
+
+def test_shrinking_to_one_moves_step_by_step_and_never_costs_the_data() -> None:
+    world = running_world()
+    assert world.spec is not None
+    world.spec = replace(world.spec, member_count=1)
+    for _ in range(60):
+        world.round()
+        assert world.open_to_clients() == ["token-1"]
+    assert len(world.clusters["token-1"]) == 1
+    assert world.contents["token-1"] == "written"
+
+
+def test_shrinking_takes_the_members_first_whose_machines_are_gone() -> None:
+    world = fresh_world(5)
+    world.settle()
+    world.disks["etcd-a"].up = world.disks["etcd-b"].up = False
+    assert world.spec is not None
+    world.spec = replace(world.spec, member_count=3)
+    for _ in range(60):
+        world.round()
+    assert sorted(world.clusters["token-1"]) == ["etcd-c", "etcd-d", "etcd-e"]
+
+
+def test_a_dead_voter_gives_its_place_to_an_empty_peer_of_another_name_after_five_minutes() -> None:
+    world = running_world()
+    world.disks["etcd-b"].up = False
+    world.disks["etcd-d"] = Disk(id="etcd-d")
+    began = world.now
+    while "etcd-b" in world.clusters["token-1"]:
+        world.round()
+        assert world.now - began < timedelta(minutes=10)
+    assert world.now - began >= timedelta(minutes=5)
+    for _ in range(30):
+        world.round()
+    assert sorted(world.clusters["token-1"]) == ["etcd-a", "etcd-c", "etcd-d"]
+    assert len(world.serving("token-1")) == 3
+    world.disks["etcd-b"].up = True
+    for _ in range(30):
+        world.round()
+    assert world.disks["etcd-b"].token == "", "it came back, and is told that it is no member any more"
+    assert sorted(world.clusters["token-1"]) == ["etcd-a", "etcd-c", "etcd-d"]
+
+
+def test_a_dead_voter_keeps_its_place_where_nobody_could_take_it_or_its_etcd_still_answers() -> None:
+    world = running_world()
+    world.disks["etcd-b"].up = False
+    for _ in range(300):
+        world.round()
+    assert "etcd-b" in world.clusters["token-1"]
+
+    world = running_world()
+    world.disks["etcd-b"].cut_off = True
+    world.disks["etcd-d"] = Disk(id="etcd-d")
+    for _ in range(300):
+        world.round()
+    assert "etcd-b" in world.clusters["token-1"]
+
+
+def ask(world: World, verb: MemberVerb, member: str) -> None:
+    world.member_requests.append(MemberRequest(id="r1", verb=verb, member=member, requested_by="me", requested_at=world.now))
+
+
+def test_raft_s_lead_is_moved_where_an_operator_wants_it() -> None:
+    world = running_world()
+    ask(world, MemberVerb.MOVE_LEADER, "etcd-c")
+    world.settle()
+    assert world.raft_leader == "etcd-c"
+    assert world.member_answers == {"r1": ""}
+
+
+def test_raft_s_lead_is_not_given_to_a_member_that_does_not_serve() -> None:
+    world = running_world()
+    world.disks["etcd-c"].up = False
+    ask(world, MemberVerb.MOVE_LEADER, "etcd-c")
+    world.settle()
+    assert world.member_answers == {"r1": "member-does-not-serve"}
+
+
+def test_a_member_is_removed_on_request_only_where_more_run_than_are_wanted() -> None:
+    world = running_world()
+    ask(world, MemberVerb.REMOVE, "etcd-b")
+    world.settle()
+    assert world.member_answers == {"r1": "members-as-wanted"}
+    assert "etcd-b" in world.clusters["token-1"]
+
+
+def test_a_member_is_replaced_on_request_by_an_empty_peer_and_stopped() -> None:
+    world = running_world()
+    world.disks["etcd-d"] = Disk(id="etcd-d")
+    ask(world, MemberVerb.REPLACE, "etcd-b")
+    for _ in range(60):
+        world.round()
+    assert world.member_answers == {"r1": ""}
+    assert sorted(world.clusters["token-1"]) == ["etcd-a", "etcd-c", "etcd-d"]
+    assert world.disks["etcd-b"].token == ""
+    assert len(world.serving("token-1")) == 3
+
+
+def test_a_member_is_not_replaced_where_that_would_cost_the_quorum_or_nobody_is_free() -> None:
+    world = running_world()
+    ask(world, MemberVerb.REPLACE, "etcd-b")
+    world.settle()
+    assert world.member_answers == {"r1": "no-peer-to-add"}
+
+    world = running_world()
+    world.disks["etcd-d"] = Disk(id="etcd-d")
+    world.disks["etcd-c"].up = False
+    ask(world, MemberVerb.REPLACE, "etcd-b")
+    for _ in range(10):
+        world.round()
+    assert world.member_answers == {"r1": "S4-removal-costs-quorum"}
+
+
+def test_what_is_left_of_a_cluster_without_quorum_can_be_backed_up_from_its_last_member() -> None:
+    world = running_world()
+    for name in ("etcd-a", "etcd-c"):
+        world.disks[name].up = False
+    before = len(world.backups)
+    world.requests.append(BackupRequest(id="r1", requested_by="me", requested_at=world.now, member="etcd-b"))
+    world.settle()
+    assert len(world.backups) == before + 1
+    assert world.requests == []
+
+
+def test_a_restore_does_not_wait_for_peers_that_whoever_asked_says_are_gone() -> None:
+    world = running_world()
+    for name in ("etcd-a", "etcd-c"):
+        world.disks[name].up = False
+    command = queue_restore(world)
+    assert command.spec is not None
+    queued = replace(world.queue[0], command=replace(command, spec=replace(command.spec, member_count=1)))
+    world.queue[0] = queued
+    decision = world.settle()
+    assert isinstance(decision.action, a.Wait)
+    assert decision.action.code == "absent-peers-could-serve"
+    world.queue[0] = replace(queued, gone=("etcd-a", "etcd-c"))
+    for _ in range(60):
+        world.round()
+    assert world.receipts
+    assert [world.contents[t] for t in world.open_to_clients()] == ["backed up"]
 
 
 def grow(world: World, count: int) -> None:
