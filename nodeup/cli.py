@@ -28,6 +28,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "install": "install nodeup's own unit, kops-configuration.service, and start it",
         "status": "show what nodeup on this machine does, or did last",
         "doctor": "look for what is wrong with this node: ranked findings, each with what to do (exit 0: nothing, 2: findings)",
+        "certs": "list the certificates that nodeup manages, or renew some (exit 0: all are ok, 2: some are not)",
     }
 )
 

@@ -31,12 +31,9 @@ from nodeup.doctor.view import (
     TimeView,
     Unknown,
 )
+from nodeup.hold import HOLD
 from nodeup.load import load_boot_config
-from nodeup.resources.protocol import STATE_DIRECTORY
 from nodeup.spec.boot import BootConfig
-
-#: Where an operator, or a rollback, holds nodeup back.
-HOLD = f"{STATE_DIRECTORY}/hold"
 
 
 def examine(host: Host, clock: Clock, conf: str, environment: Mapping[str, str], areas: Collection[Area]) -> NodeView:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator
 
-from agents.documents import as_list, as_mapping, load_yaml
 from agents.errors import AgentError, NotFoundError
 from agents.host.protocol import FileKind, Host
 from agents.secret import Secret
 from nodeup.bootstrap.state import BOOTSTRAP
 from nodeup.doctor.looking.attempt import attempt
 from nodeup.doctor.view import CertificateFile, CertificatesView, Unknown
+from nodeup.pem import certificate_in, is_signed_by, key_in
 from nodeup.resources.certificate import CERTIFICATES
 
 #: Trees with certificates. etcd-manager's CAs are its own to judge.
@@ -61,32 +59,6 @@ def certificate_paths(host: Host) -> Iterator[str]:
     yield from (path for path in KUBECONFIGS if host.stat(path) is not None)
 
 
-def certificate_in(content: bytes) -> bytes | None:
-    """Return the first certificate of a PEM file or of a kubeconfig, as PEM; None where a kubeconfig has none (a token, an exec plugin)."""
-    if b"-----BEGIN" in content:
-        return content
-    return _of_kubeconfig(content, "client-certificate-data")
-
-
-def key_in(content: bytes) -> Secret | None:
-    """Return the key of a kubeconfig; None where it has none."""
-    found = _of_kubeconfig(content, "client-key-data")
-    return None if found is None else Secret(found)
-
-
-def _of_kubeconfig(content: bytes, key: str) -> bytes | None:
-    where = "kubeconfig"
-    for entry in as_list(as_mapping(load_yaml(content, where=where), where=where).get("users"), where=where):
-        user = as_mapping(as_mapping(entry, where=where).get("user"), where=where)
-        data = user.get(key)
-        if isinstance(data, str):
-            try:
-                return base64.b64decode(data, validate=True)
-            except binascii.Error as error:
-                raise ValueError(f"{key} is not base64") from error
-    return None
-
-
 def _file(host: Host, path: str, authorities: bytes) -> CertificateFile | None:
     from agents.pki.expiry import not_after, renewal_time
     from agents.pki.keypair import belongs
@@ -104,22 +76,6 @@ def _file(host: Host, path: str, authorities: bytes) -> CertificateFile | None:
         is_of_cluster_ca=None if other else is_signed_by(pem, authorities),
         has_own_key=None if key is None else belongs(pem, key),
     )
-
-
-def is_signed_by(pem: bytes, authorities: bytes) -> bool:
-    """Whether one of the certificates of a bundle signed the first certificate of a PEM."""
-    from cryptography.exceptions import InvalidSignature
-
-    from agents.pki.keypair import load_certificate, load_certificates
-
-    certificate = load_certificate(pem)
-    for issuer in load_certificates(authorities):
-        try:
-            certificate.verify_directly_issued_by(issuer)
-        except (ValueError, TypeError, InvalidSignature):
-            continue
-        return True
-    return False
 
 
 def _key_of(host: Host, path: str, content: bytes) -> Secret | None:

@@ -137,7 +137,7 @@ def _conditions(host: Host) -> Iterator[Condition]:
 def _node_name(host: Host) -> str:
     """Return the node's name in kubelet's own certificate ("system:node:<name>"); "" where there is none."""
     from agents.pki.keypair import load_certificate
-    from nodeup.doctor.looking.certificates import certificate_in
+    from nodeup.pem import certificate_in
 
     pem = attempt(lambda: certificate_in(host.read("/var/lib/kubelet/kubeconfig")))
     if isinstance(pem, Unknown) or pem is None:

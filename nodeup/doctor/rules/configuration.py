@@ -58,4 +58,4 @@ def held(view: NodeView) -> Iterator[Found]:
     """Somebody holds nodeup back."""
     hold = view.configuration.hold
     if not isinstance(hold, Unknown) and hold:
-        yield warning("nodeup is held back and changes nothing on this machine", evidence=hold, fix="remove the file when that is over")
+        yield warning("nodeup is held back", evidence=hold, fix="nodeup apply --lift-hold, when that is over")

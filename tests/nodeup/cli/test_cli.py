@@ -179,3 +179,23 @@ def test_explain_takes_a_flag_of_a_component_for_what_it_is_and_options_on_eithe
 
     assert "← APIServerConfig.KubeAPIServer.serviceClusterIPRange" in text
     assert json.loads(absent)["items"][0]["wouldBeSetBy"] == ["KubeletConfig.maxPods"]
+
+
+def test_certificates_are_listed_and_the_one_that_is_named_is_renewed(applied: Node) -> None:
+    node = applied
+    argv = ["--conf", str(node.conf), "--root", str(node.root)]
+    kubeconfig, other = node.root / "var/lib/kubelet/kubeconfig", node.root / "var/lib/kube-proxy/kubeconfig"
+    before = kubeconfig.read_text(), other.read_text()
+
+    items = json.loads(node.nodeup("certs", *argv, "--json").stdout)["items"]
+    plan = node.nodeup("certs", "renew", "kubelet", *argv, code=2).stdout
+    unchanged = kubeconfig.read_text(), other.read_text()
+    node.nodeup("certs", "renew", "no-such", *argv, code=5)
+    node.nodeup("certs", "renew", "kubelet", "--yes", *argv)
+
+    assert {item["state"] for item in items} == {"ok"}
+    assert plan.splitlines()[-1] == "nothing was changed; --yes renews"
+    assert unchanged == before
+    assert kubeconfig.read_text() != before[0]
+    assert other.read_text() == before[1]
+    assert node.plan().startswith("0 changes")

@@ -12,7 +12,7 @@ import pytest
 from agents.host.elf import elf_architecture
 from agents.host.rooted import RootedHost
 from agents.status import Status, write_status
-from nodeup.doctor.examine import HOLD, examine
+from nodeup.doctor.examine import examine
 from nodeup.doctor.judge import diagnose
 from nodeup.doctor.looking.certificates import look_at_certificates
 from nodeup.doctor.looking.disk import look_at_disk
@@ -21,6 +21,7 @@ from nodeup.doctor.looking.network import look_at_network, look_at_registry, nam
 from nodeup.doctor.looking.reach import Server, ask_all, within
 from nodeup.doctor.looking.services import look_at_logs, look_at_services
 from nodeup.doctor.view import Area, LogLine, Program, Unknown
+from nodeup.hold import HOLD
 from nodeup.progress import LAST_RUN
 from tests.fakes.clock import FakeClock
 from tests.fakes.host import FakeHost
