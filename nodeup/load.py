@@ -177,12 +177,16 @@ def _keysets(store: Blobs, names: Iterable[str]) -> dict[str, Keyset]:
     def read(name: str) -> Keyset:
         key = f"private/{name}/keyset.yaml"
         try:
-            return Keyset.parse(store.read(key), where=f"{store.url}/{key}")
+            return parsed(key)
         except NotFoundError:
             if name not in LEGACY_KEYSETS:
                 raise
-        old = f"private/{LEGACY_KEYSETS[name]}/keyset.yaml"
-        return Keyset.parse(store.read(old), where=f"{store.url}/{old}")
+        return parsed(f"private/{LEGACY_KEYSETS[name]}/keyset.yaml")
+
+    def parsed(key: str) -> Keyset:
+        content = store.read(key)
+        with hinted("restore it in the state store; a new one under the same name would be trusted by nobody"):
+            return Keyset.parse(content, where=f"{store.url}/{key}")
 
     return _found(names, read)
 

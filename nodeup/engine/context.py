@@ -93,8 +93,9 @@ class EngineContext:
         """Return the archive's members."""
         found = self.assets.members(url)
         members = tuple(ArchiveMember(path=m.path, file=self.assets.member_file(url, m), sha256=m.sha256) for m in found)
-        for member in members if self.check_program is not None else ():
-            self.check_program(f"{url}: {member.path}", member.file)
+        if self.check_program is not None:
+            for member in members:
+                self.check_program(f"{url}: {member.path}", member.file)
         return members
 
     def digest(self, path: str) -> str:
