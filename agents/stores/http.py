@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = timedelta(seconds=5)
 
-#: Between two pieces of an answer, not for the whole: an archive may take as long as its line needs.
+#: Between two pieces of an answer.
 READ_TIMEOUT = timedelta(seconds=60)
+
+#: For a whole document, which are small: a server that sends a byte every minute must not hold a node up for ever.
+READ_DEADLINE = timedelta(minutes=2)
+
+#: For a whole stream: that of a download (`nodeup.assets.download`).
+STREAM_DEADLINE = timedelta(minutes=30)
 
 PIECE_BYTES = 1 << 20
 
@@ -27,8 +34,9 @@ PIECE_BYTES = 1 << 20
 class HttpStore:
     """Documents below a URL; there is no listing, and every writing method raises SpecError."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, *, read_deadline: timedelta = READ_DEADLINE, stream_deadline: timedelta = STREAM_DEADLINE) -> None:
         self._base = base.rstrip("/")
+        self._read_deadline, self._stream_deadline = read_deadline, stream_deadline
 
     @property
     def url(self) -> str:
@@ -42,7 +50,7 @@ class HttpStore:
     def read_versioned(self, key: str) -> Versioned:
         """Return a whole document and its ETag, or a digest of its content where the server sends none."""
         with self._mapped(key), self._answer("GET", key) as answer:
-            content = answer.content
+            content = b"".join(self._body(key, answer, self._read_deadline))
             return Versioned(content=content, version=answer.headers.get("ETag") or hashlib.sha256(content).hexdigest())
 
     def stream(self, key: str) -> Iterator[bytes]:
@@ -81,7 +89,8 @@ class HttpStore:
 
     def child(self, prefix: str) -> HttpStore:
         """Return the store below `prefix`."""
-        return HttpStore(f"{self._base}/{quote(check_key(prefix))}")
+        below = f"{self._base}/{quote(check_key(prefix))}"
+        return HttpStore(below, read_deadline=self._read_deadline, stream_deadline=self._stream_deadline)
 
     def _answer(self, method: str, key: str) -> Response:
         """Return a good answer whose body has not been read; the caller closes it."""
@@ -97,7 +106,19 @@ class HttpStore:
 
     def _pieces(self, key: str, answer: Response) -> Iterator[bytes]:
         with self._mapped(key), answer:
-            yield from answer.iter_content(PIECE_BYTES)
+            yield from self._body(key, answer, self._stream_deadline)
+
+    def _body(self, key: str, answer: Response, deadline: timedelta) -> Iterator[bytes]:
+        """Yield what has come, never waiting for a full piece, which would hide how slowly it comes; TransientError after `deadline`."""
+        ends = time.monotonic() + deadline.total_seconds()
+        size = 0
+        while piece := answer.raw.read1(PIECE_BYTES, decode_content=True):
+            size += len(piece)
+            yield piece
+            if time.monotonic() > ends:
+                raise TransientError(
+                    f"{self._base}/{key}: {size} bytes in {deadline.total_seconds():g} s, which is too slow", code="store-slow"
+                )
 
     def _refuse(self, verb: str, key: str) -> NoReturn:
         raise SpecError(f"cannot {verb} {self._base}/{key}: an http store can only be read", code="store-read-only")
@@ -106,12 +127,13 @@ class HttpStore:
     def _mapped(self, key: str) -> Iterator[None]:
         from requests import RequestException
         from requests.exceptions import InvalidURL, MissingSchema
+        from urllib3.exceptions import HTTPError
 
         try:
             yield
         except (InvalidURL, MissingSchema) as error:
             raise SpecError(f"{self._base}/{key} is not a URL: {error}", code="store-malformed-url") from error
-        except RequestException as error:
+        except (RequestException, HTTPError) as error:
             raise TransientError(f"{self._base}/{key}: {_in_words(error)}", code="store-transient") from error
 
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 import pytest
 
@@ -97,3 +101,40 @@ def test_nothing_can_be_written_or_listed() -> None:
 def test_a_malformed_key_is_refused() -> None:
     with pytest.raises(SpecError):
         HttpStore("https://example.com").read("../x")
+
+
+@contextmanager
+def dripping_server() -> Iterator[str]:
+    """Promises a megabyte and sends a byte now and then, for as long as somebody listens."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    ending = threading.Event()
+
+    def drip() -> None:
+        with suppress(OSError):
+            while not ending.is_set():
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+                    while not ending.wait(0.02):
+                        connection.sendall(b"x")
+
+    thread = threading.Thread(target=drip, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        ending.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(timeout=10)
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up() -> None:
+    soon = timedelta(seconds=0.3)
+    with dripping_server() as url:
+        store = HttpStore(url, read_deadline=soon, stream_deadline=soon).child("below")
+        with pytest.raises(TransientError, match=r"bytes in 0\.3 s, which is too slow"):
+            store.read("x")
+        with pytest.raises(TransientError, match="too slow"):
+            list(store.stream("x"))
