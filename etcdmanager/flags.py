@@ -93,7 +93,9 @@ FLAGS: tuple[Flag, ...] = (
     _flag("volume-file", Kind.TEXT, "JSON file in which protokube publishes the mounted volume"),
     _flag("key-kind", Kind.KEY, "kind of keys for etcd's own certificates: rsa or ec"),
     _flag("status-file", Kind.TEXT, "where the status is written"),
+    _flag("compact-on-nospace", Kind.BOOLEAN, "compact old revisions where etcd has reached its quota (true)"),
     _flag("compatible-timers", Kind.BOOLEAN, "always use the Go managers' slow timers"),
+    _flag("no-deltas", Kind.BOOLEAN, "keep full backups only: without restores to any moment"),
     _flag("env-file", Kind.IGNORED, "file of KEY=VALUE lines"),
     _flag("config", Kind.IGNORED, "YAML file with the same flags"),
     _flag("log-file", Kind.IGNORED, "accepted for compatibility"),
@@ -119,6 +121,10 @@ TUNABLES: Mapping[str, str] = MappingProxyType(
         "ETCD_MANAGER_DAILY_BACKUPS_RETENTION": "daily_retention",
         "ETCD_MANAGER_CERT_DURATION": "certificate_lifetime",
         "ETCD_MANAGER_CERT_MIN_TIME_LEFT": "certificate_renew_before",
+        # From here on ours.
+        "ETCD_MANAGER_HASH_COMPARISON_INTERVAL": "hash_comparison_interval",
+        "ETCD_MANAGER_DEFRAGMENT_AFTER": "defragment_after",
+        "ETCD_MANAGER_COMPACT_OLDER_THAN": "compact_older_than",
     }
 )
 

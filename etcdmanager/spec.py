@@ -111,6 +111,10 @@ DEFAULT_DISCOVERY_INTERVAL = timedelta(seconds=60)
 DEFAULT_HOURLY_RETENTION = timedelta(days=7)
 DEFAULT_DAILY_RETENTION = timedelta(days=730)
 DEFAULT_CERTIFICATE_LIFETIME = timedelta(days=730)
+#: Ours: etcdmanager.leader.upkeep says what they mean.
+DEFAULT_HASH_COMPARISON_INTERVAL = timedelta(hours=1)
+DEFAULT_DEFRAGMENT_AFTER = timedelta(minutes=2)
+DEFAULT_COMPACT_OLDER_THAN = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,8 +171,18 @@ class ManagerConfig:
     key_kind: KeyKind = KeyKind.RSA
     #: Where the agent's status is written; "" is the default of agents.status.
     status_file: str = ""
+    #: Whether the leader compacts where etcd has reached its quota and takes no writes.
+    compact_on_nospace: bool = True
+    #: How often the members' keys are compared (HashKV).
+    hash_comparison_interval: timedelta = DEFAULT_HASH_COMPARISON_INTERVAL
+    #: How long a new leader waits before it defragments anybody.
+    defragment_after: timedelta = DEFAULT_DEFRAGMENT_AFTER
+    #: How old a revision must be before the leader compacts it.
+    compact_older_than: timedelta = DEFAULT_COMPACT_OLDER_THAN
     #: How the Go managers' slowness is chosen: True never uses the fast timers, even among our own.
     compatible_timers: bool = False
+    #: Keep full backups only.
+    no_deltas: bool = False
 
     def node(self, *, peer_id: str, address: str) -> EtcdNode:
         """Return our own etcd node: the templates with this id and address put in; TLS is recorded by whoever creates clusters."""

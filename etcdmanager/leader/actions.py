@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from etcdmanager.control.commands import BackupRequest, Claim, Formation, RestoreCommand
 from etcdmanager.control.member_requests import MemberRequest
+from etcdmanager.etcd.answers import RaisedAlarm
 from etcdmanager.spec import ClusterSpec
 
 
@@ -287,6 +288,27 @@ class CompareHashes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Defragment:
+    """Rewrite one member's database file without holes; it serves nothing meanwhile, and does not lead raft."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compact:
+    """Forget what was before a revision."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disarm:
+    """Clear alarms whose cause is gone."""
+
+    alarms: tuple[RaisedAlarm, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChangePeerUrls:
     """Have etcd list a member under its configured peer URLs, and the member listen there; raft's lead is moved away from it first."""
 
@@ -316,7 +338,7 @@ RestoreWork = PrepareRestore | SaveBeforeRestore | Fence | CommitRestore | Verif
 RestoreRecord = TakeOverClaim | SkipSave | PassPointOfNoReturn
 RestoreAction = ClaimRestore | RejectCommand | ForgetCommand | AbortRestore | DropPreparation | FinishRestore | RestoreWork | RestoreRecord
 MembershipAction = AddLearner | JoinLearner | PromoteLearner | RemoveMember | StopRemoved
-UpkeepAction = ChangeVersion | EnableDowngrade | CancelDowngrade | CompareHashes | ChangePeerUrls
+UpkeepAction = ChangeVersion | EnableDowngrade | CancelDowngrade | CompareHashes | ChangePeerUrls | Defragment | Compact | Disarm
 RequestedAction = MoveRaftLeader | AnswerMemberRequest
 FormationAction = DecideFormation | StartMembers | SealFormation | WriteMarker
 BackupAction = TakeBackup | DeleteBackups
@@ -335,9 +357,9 @@ def describe(action: Action) -> str:
             words += f" on {', '.join(action.peers)}"
         case DecideFormation() | ClaimRestore():
             words += f" with {', '.join(action.members)}"
-        case ChangeVersion():
-            words += f" of {action.peer} to {action.to}"
-        case LiftQuarantine() | AddLearner() | JoinLearner() | StopRemoved() | DropPreparation() | ChangePeerUrls():
+        case ChangeVersion() | ChangePeerUrls() | Defragment() | StopRemoved() | DropPreparation():
+            words += f" of {action.peer}"
+        case LiftQuarantine() | AddLearner() | JoinLearner():
             words += f" of {action.peer}"
         case MoveRaftLeader():
             words += f" to {action.peer}"

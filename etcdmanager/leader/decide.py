@@ -11,7 +11,18 @@ from datetime import timedelta
 from typing import TypeVar, assert_never
 
 from etcdmanager.leader.actions import Action, Answer, Remark, Rest, Wait
-from etcdmanager.leader.rules import lifecycle, maintenance, membership, peer_urls, quarantine, requests, restore, versions
+from etcdmanager.leader.rules import (
+    lifecycle,
+    maintenance,
+    maintenance_hashes,
+    maintenance_space,
+    membership,
+    peer_urls,
+    quarantine,
+    requests,
+    restore,
+    versions,
+)
 from etcdmanager.leader.view import ClusterView, NoCluster, Restoring, Running, Trouble, phase_of
 
 V = TypeVar("V", NoCluster, Restoring, Running)
@@ -66,6 +77,10 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     versions.report_version_difference,
     peer_urls.report_peer_urls,
     maintenance.report_backups_from_the_future,
+    maintenance_hashes.report_corrupt_alarm,
+    maintenance_hashes.report_difference,
+    maintenance_space.report_quota,
+    maintenance_space.report_disk_room,
     maintenance.drop_preparations,
     maintenance.backup_of_member,
     membership.wait_without_quorum,
@@ -74,6 +89,7 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     quarantine.lift_quarantine,
     maintenance.backup_on_request,
     maintenance.periodic_backup,
+    maintenance_space.relieve_nospace,
     membership.wait_while_cut_off,
     membership.promote_learner,
     membership.join_learner,
@@ -86,6 +102,8 @@ RUNNING_RULES: tuple[Callable[[Running], Answer], ...] = (
     membership.stop_removed_member,
     peer_urls.change_peer_urls,
     versions.change_versions,
+    maintenance_space.defragment,
+    maintenance_hashes.compare_hashes,
     maintenance.delete_expired_backups,
 )
 

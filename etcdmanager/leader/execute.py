@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
-from agents.errors import NotFoundError
+from agents.errors import NotFoundError, TransientError
 from etcdmanager.control.commands import BackupAnswer, BackupRequest, Formation
 from etcdmanager.control.member_requests import MemberAnswer
 from etcdmanager.leader import actions as a
@@ -44,6 +44,9 @@ class Executor:
     async def execute(self, order: Order) -> None:
         """Do it; any AgentError means that it was not, or not wholly, done."""
         order.authority.require()
+        if isinstance(order.action, a.UpkeepAction):
+            await self._upkeep.execute(order, order.action)
+            return
         match order.action:
             case a.Wait() | a.Rest():
                 return
@@ -57,8 +60,6 @@ class Executor:
                 await self._change_membership(order, order.action)
             case a.MoveRaftLeader() | a.AnswerMemberRequest():
                 await self._on_request(order, order.action)
-            case a.ChangeVersion() | a.EnableDowngrade() | a.CancelDowngrade() | a.CompareHashes() | a.ChangePeerUrls():
-                await self._upkeep.execute(order, order.action)
             case _:
                 await self._restores.execute(order, order.action)
 

@@ -9,8 +9,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from agents.errors import AgentError, ConflictError, TransientError
+from agents.errors import AgentError, ConflictError, NotFoundError, TransientError
 from etcdmanager.etcd.answers import HashKV
+from etcdmanager.etcd.client import DEFRAGMENT
 from etcdmanager.leader import actions as a
 from etcdmanager.leader.hands import SHORT, Hands, Order
 from etcdmanager.leader.upkeep import HashComparison, MemberHash
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 #: A hash reads the whole database: 8 GiB, from the page cache or a disk that does 300 MB/s.
 HASH = timedelta(seconds=30)
+#: A physical compaction of 8 GiB takes longer; it goes on behind the deadline, and is asked for again.
+COMPACT = timedelta(seconds=10)
 
 
 class UpkeepExecutor:
@@ -30,7 +33,7 @@ class UpkeepExecutor:
         self._hands = hands
         self._now = now
 
-    async def execute(self, order: Order, action: a.UpkeepAction) -> None:
+    async def execute(self, order: Order, action: a.UpkeepAction) -> None:  # noqa: C901  one case per kind of action
         """Do it; any AgentError means that it was not, or not wholly, done."""
         match action:
             case a.ChangeVersion(peer=peer, to=to):
@@ -46,8 +49,41 @@ class UpkeepExecutor:
                 await self._compare_hashes(order, peers)
             case a.ChangePeerUrls(peer=peer, urls=urls):
                 await self._change_peer_urls(order, peer, urls)
+            case a.Defragment(peer=peer):
+                await self._defragment(order, peer)
+            case a.Compact(revision=revision):
+                await self._compact(order, revision)
+            case a.Disarm(alarms=alarms):
+                for raised in alarms:
+                    await self._hands.etcd(order.serving()).disarm(raised, deadline=order.authority.within(SHORT))
+                    log.info("disarmed %s of member %x", raised.alarm.name, raised.member_id)
             case _:
                 assert_never(action)
+
+    async def _defragment(self, order: Order, name: str) -> None:
+        """Defragment a member without raft's lead. It counts as done however it ends: a member that hangs is not asked again at once.
+
+        It may outlast our leadership; a successor waits longer than this takes before it defragments anybody.
+        """
+        peer = order.peer(name)
+        await self._hands.lead_elsewhere(order, peer)
+        order.authority.require()
+        done = dict(order.memory.upkeep.defragmented) | {name: self._now()}
+        order.memory.upkeep = replace(order.memory.upkeep, defragmented=tuple(sorted(done.items())))
+        client, before, began = self._hands.etcd(peer), peer.etcd, self._now()
+        await client.defragment(deadline=DEFRAGMENT)
+        after = await client.status(deadline=SHORT)
+        sizes = f"from {(before.db_size_bytes if before is not None else 0) >> 20} to {after.db_size_bytes >> 20} MiB"
+        log.info("defragmented %s %s in %.1f s", name, sizes, (self._now() - began).total_seconds())
+
+    async def _compact(self, order: Order, revision: int) -> None:
+        client = self._hands.etcd(order.serving())
+        try:
+            await client.compact(revision, physical=True, deadline=order.authority.within(COMPACT))
+        except NotFoundError:
+            log.info("revision %d was compacted already", revision)
+        order.memory.upkeep = replace(order.memory.upkeep, compacted_at=revision)
+        log.info("compacted at revision %d", revision)
 
     async def _change_peer_urls(self, order: Order, name: str, urls: tuple[str, ...]) -> None:
         """Move raft's lead away, change the list, restart the member; cut off after the list, `finish_peer_urls` goes on from there."""

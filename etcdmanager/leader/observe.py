@@ -115,9 +115,11 @@ class Observer:
             probes=probes,
             twins=tuple(Twins(id=i, endpoints=t) for i in self._around.group.known() if (t := self._around.group.twins(i))),
             store_away=store_away,
-            upkeep=memory.upkeep,
         )
-        return replace(view, upkeep=replace(view.upkeep, policy=self._upkeep, cluster_version=await self._cluster_version(view)))
+        upkeep = replace(memory.upkeep, policy=self._upkeep, cluster_version=await self._cluster_version(view))
+        revision = max((p.etcd.revision for p in peers if p.serves and p.etcd is not None), default=0)
+        memory.upkeep = replace(upkeep, since=upkeep.since or now).with_revision(now, revision)
+        return replace(view, upkeep=memory.upkeep)
 
     async def _cluster_version(self, view: ClusterView) -> Version | None:
         """Return the version of the cluster where a rule needs it. etcd says it over gRPC only when asked for a downgrade, from 3.5 on."""

@@ -6,10 +6,13 @@ It is a part of the ClusterView of its own, because most rules never look at it.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from agents.versions import Version
+from etcdmanager.spec import DEFAULT_COMPACT_OLDER_THAN, DEFAULT_DEFRAGMENT_AFTER, DEFAULT_HASH_COMPARISON_INTERVAL
+
+_REVISION_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +20,7 @@ class UpkeepPolicy:
     """How often, and from when on, a running cluster is maintained."""
 
     #: HashKV reads the whole database: about a second for 400 MB on each member, once an hour.
-    compare_hashes_every: timedelta = timedelta(hours=1)
+    compare_hashes_every: timedelta = DEFAULT_HASH_COMPARISON_INTERVAL
     #: A defragmented file that is half empty again so soon is written to that way, and would be again.
     defragment_every: timedelta = timedelta(hours=24)
     #: Between two members, so that clients of the first have come back.
@@ -26,9 +29,13 @@ class UpkeepPolicy:
     defragment_from_bytes: int = 256 << 20
     #: At most so much of the file is in use. Kubernetes' own writes keep a healthy file at 60 to 90 %.
     defragment_below: float = 0.5
-    #: Whether the leader may compact where the quota is reached. Kubernetes compacts by itself every five minutes, and whoever else
-    #: writes may watch from old revisions: so only where an operator said so (--compact-on-nospace).
-    may_compact: bool = False
+    #: How long a new leader waits before it defragments: what its predecessor began may go on so long (etcd.client.DEFRAGMENT).
+    defragment_after: timedelta = DEFAULT_DEFRAGMENT_AFTER
+    #: Whether the leader compacts where the quota is reached. Kubernetes does so every five minutes, but by a write, which etcd then
+    #: refuses: without this a cluster does not come out of NOSPACE by itself.
+    may_compact: bool = True
+    #: Revisions that were the newest so long ago may be forgotten; Kubernetes keeps five minutes.
+    compact_older_than: timedelta = DEFAULT_COMPACT_OLDER_THAN
 
 
 DEFAULT_UPKEEP = UpkeepPolicy()
@@ -97,8 +104,24 @@ class Upkeep:
     verified_backup_at: datetime | None = None
     #: (peer, when this leadership last defragmented it), sorted.
     defragmented: tuple[tuple[str, datetime], ...] = ()
-    #: When an operator asked for all members to be defragmented; None where nobody does, or all were since.
-    defragment_asked: datetime | None = None
+    #: When this leadership first looked; None before that.
+    since: datetime | None = None
+    #: (when, the cluster's revision then), oldest first, about one a minute.
+    revisions: tuple[tuple[datetime, int], ...] = ()
+    #: Up to where this leadership compacted; 0 for nowhere.
+    compacted_at: int = 0
+
+    def old_revision(self, now: datetime) -> int:
+        """Return the newest revision that may be forgotten; 0 for none."""
+        return max((revision for at, revision in self.revisions if now - at >= self.policy.compact_older_than), default=0)
+
+    def with_revision(self, now: datetime, revision: int) -> Upkeep:
+        """Return this with a revision noted, at most one a minute, and none kept beyond the newest old one."""
+        if not revision or (self.revisions and now - self.revisions[-1][0] < _REVISION_EVERY):
+            return self
+        old = [kept for kept in self.revisions if now - kept[0] >= self.policy.compact_older_than][-1:]
+        young = [kept for kept in self.revisions if now - kept[0] < self.policy.compact_older_than]
+        return replace(self, revisions=(*old, *young, (now, revision)))
 
 
 NOTHING_SEEN = Upkeep()

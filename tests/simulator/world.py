@@ -53,6 +53,9 @@ class Disk:
     #: Whether its etcd ends right after each start.
     crashes: bool = False
     free_bytes: int = 10 << 30
+    #: The size of its database file, and how much of that is in use.
+    db_bytes: int = 1 << 20
+    used_bytes: int = 1 << 20
     #: Where other members reach it: as configured, as etcd lists it, and where it listens.
     configured_port: int = 2380
     listed_port: int = 2380
@@ -112,7 +115,12 @@ class World:
     cluster_versions: dict[str, tuple[int, int]] = field(default_factory=dict)
     #: token -> the minor line to which etcd's own downgrade is enabled
     downgrades: dict[str, tuple[int, int]] = field(default_factory=dict)
-    upkeep: Upkeep = field(default_factory=Upkeep)
+    upkeep: Upkeep = field(default_factory=lambda: Upkeep(since=START))
+    revision: int = 1
+    quota_bytes: int = 8 << 30
+    #: What is left in use after a compaction; None where nothing is to be gained.
+    used_after_compaction: int | None = None
+    defragmented: list[str] = field(default_factory=list)
     #: What a member's keys hash to where it is not what all others have.
     odd_hashes: dict[str, int] = field(default_factory=dict)
     #: etcd's complaints, as each member's status has them.
@@ -178,6 +186,7 @@ class World:
             probes=self._probes(),
             member_requests=tuple(self.member_requests),
         )
+        self.upkeep = self.upkeep.with_revision(self.now, self.revision)
         asked = cluster_version_matters(view)
         found = self.cluster_versions.get(tokens[0]) if tokens and asked is not None else None
         cluster = Version(major=found[0], minor=found[1]) if found is not None else None
@@ -203,8 +212,10 @@ class World:
                 raft_index=1,
                 raft_applied_index=1,
                 raft_term=1,
-                revision=1,
-                db_size_bytes=1,
+                revision=self.revision,
+                db_size_bytes=disk.db_bytes,
+                db_in_use_bytes=disk.used_bytes,
+                quota_bytes=self.quota_bytes,
                 version=disk.version,
                 is_learner=learner,
                 errors=tuple(self.alarms),
@@ -269,7 +280,7 @@ class World:
         self.epoch += 1
         self.troubles.clear()
         self.last_backup = None
-        self.upkeep = Upkeep(policy=self.upkeep.policy)
+        self.upkeep = Upkeep(policy=self.upkeep.policy, since=self.now)
 
     def tick(self, step: timedelta = timedelta(seconds=2)) -> None:
         """Let time pass."""
@@ -350,6 +361,8 @@ class World:
                 yield lambda: self._listen_elsewhere(self._disk(peer, action))
             case a.ChangeVersion() | a.EnableDowngrade() | a.CancelDowngrade() | a.CompareHashes():
                 yield lambda: self._maintain(action)
+            case a.Defragment() | a.Compact() | a.Disarm():
+                yield lambda: self._make_room(action)
             case a.AddLearner() | a.JoinLearner() | a.PromoteLearner() | a.RemoveMember():
                 yield from self._membership_effects(action)
             case a.StopRemoved(peer=peer):
@@ -422,6 +435,24 @@ class World:
                 yield lambda: listed.__setitem__(name, (listed[name][0], False))
             case a.RemoveMember(name=name):
                 yield lambda: self._remove(token, name)
+            case _:
+                assert_never(action)
+
+    def _make_room(self, action: a.Defragment | a.Compact | a.Disarm) -> None:
+        match action:
+            case a.Defragment(peer=peer):
+                disk = self._disk(peer, action)
+                self.defragmented.append(peer)
+                disk.db_bytes, disk.starting = disk.used_bytes, 1
+                done = dict(self.upkeep.defragmented) | {peer: self.now}
+                self.upkeep = replace(self.upkeep, defragmented=tuple(sorted(done.items())))
+            case a.Compact(revision=revision):
+                for disk in self.disks.values():
+                    disk.used_bytes = self.used_after_compaction or disk.used_bytes
+                self.upkeep = replace(self.upkeep, compacted_at=revision)
+            case a.Disarm():
+                assert all(d.db_bytes < self.quota_bytes for d in self.disks.values()), "the alarm would come back"
+                self.alarms.clear()
             case _:
                 assert_never(action)
 

@@ -178,7 +178,7 @@ def test_nothing_is_changed_while_members_hold_different_keys() -> None:
 
 def test_nothing_is_changed_while_etcd_raises_an_alarm() -> None:
     world = running("3.5.16", "3.5.30")
-    world.alarms = ["memberID:1 alarm:NOSPACE "]
+    world.alarms = ["memberID:1 alarm:CORRUPT "]
     assert "upgrade-waits-for-alarms" in codes(ask_for(world, "3.5.30"))
     assert world.restarts == []
 
