@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from agents.errors import NotFoundError, SpecError, TransientError
+from agents.errors import NotFoundError, RefusedError, SpecError, TransientError
 from agents.host.protocol import FileKind, FileStat, Host
 from nodeup.resources.content import Content, Found, FromAsset, FromResource, Literal, SecretLiteral
 from nodeup.resources.protocol import RunContext
@@ -55,6 +55,7 @@ class File:
             return None
         if self.only_if_absent:
             return self
+        refuse_users_symlink(host, self.path, self.owner)
         if stat.kind is FileKind.SYMLINK:
             return None
         if stat.kind is not FileKind.FILE:
@@ -81,6 +82,7 @@ class File:
             context.end(self.id)
 
     def _write(self, host: Host, context: RunContext) -> None:
+        refuse_users_symlink(host, self.path, self.owner)
         mode = DEFAULT_FILE_MODE if self.mode is None else self.mode
         if isinstance(self.content, FromAsset):
             source = context.asset_file(self.content.key, self.content.path)
@@ -112,6 +114,7 @@ class Directory:
         if stat is None:
             return None
         if stat.kind is FileKind.SYMLINK:
+            refuse_users_symlink(host, f"{path}/", self.owner)
             return self
         if stat.kind is not FileKind.DIRECTORY:
             raise SpecError(f"{path} is a {stat.kind.value}, expected a directory; move it away")
@@ -162,6 +165,25 @@ class Symlink:
     def apply(self, host: Host, context: RunContext, actual: Symlink | None) -> None:
         """Make or replace the symlink in one step."""
         host.symlink(self.path, self.target)
+
+
+def refuse_users_symlink(host: Host, path: str, owner: str | None) -> None:
+    """RefusedError where the way to what shall belong to a user goes through a symlink that is not root's.
+
+    A user who may write ~/.kube could else have root make a file of the user's own in /etc/cron.d.
+    """
+    if owner in {None, "root", "0"}:
+        return
+    parts = path.split("/")
+    for end in range(2, len(parts)):
+        parent = "/".join(parts[:end])
+        stat = host.stat(parent)
+        if stat is not None and stat.kind is FileKind.SYMLINK and stat.owner not in {"root", "0"}:
+            raise RefusedError(
+                f"{parent} is a symlink of {stat.owner} to {stat.target}, and {path} is not written through it",
+                code="users-symlink",
+                hint=f"remove it (rm {parent}); nodeup then makes the directory",
+            )
 
 
 def content_bytes(content: Content | Found, context: RunContext) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.errors import NotFoundError, SpecError
+from agents.errors import NotFoundError, RefusedError, SpecError
 from agents.host.protocol import Host
 from agents.host.rooted import RootedHost
 from agents.secret import Secret
@@ -190,3 +190,31 @@ def test_an_asset_without_a_hash_is_never_used(host: Host) -> None:
 
     with pytest.raises(SpecError, match="has no SHA-256"):
         run_context(host, sources=[unverified]).has_asset("kubelet", KUBELET.urls[0])
+
+
+@pytest.mark.parametrize(
+    "step", [Directory(path="/home/u/.kube/", mode=0o700, owner="u"), File(path="/home/u/.kube/config", content=Literal(b"x"), owner="u")]
+)
+def test_a_users_symlink_is_not_followed_to_make_a_file_of_the_users_own(step: Directory | File) -> None:
+    host = FakeHost({"/etc/cron.d/e2scrub": b""})
+    host.make_directory("/home/u", owner="u")
+    host.symlink("/home/u/.kube", "/etc/cron.d")
+    host.set_attributes("/home/u/.kube", owner="u")
+    context = run_context(host)
+
+    with pytest.raises(RefusedError, match=r"/home/u/\.kube is a symlink of u to /etc/cron\.d") as caught:
+        step.apply(host, context, step.read(host, context))
+
+    assert caught.value.hint.startswith("remove it (rm /home/u/.kube)")
+    assert host.list("/etc/cron.d") == ("e2scrub",)
+
+
+def test_roots_own_symlinks_are_followed() -> None:
+    host = FakeHost()
+    host.make_directory("/data/home/u/.kube", owner="u")
+    host.symlink("/home", "/data/home")
+    file = File(path="/home/u/.kube/config", content=Literal(b"x"), owner="u")
+
+    file.apply(host, run_context(host), None)
+
+    assert host.read("/data/home/u/.kube/config") == b"x"
