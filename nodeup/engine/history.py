@@ -18,7 +18,7 @@ from datetime import datetime
 
 from agents.decode import decode
 from agents.documents import load_json
-from agents.errors import NotFoundError, SpecError
+from agents.errors import AccessError, NotFoundError, SpecError
 from agents.host.protocol import Host
 from nodeup.resources.former import VERSIONS, Version
 from nodeup.resources.protocol import STATE_DIRECTORY
@@ -111,7 +111,7 @@ def read_runs(host: Host, *, after: str = "") -> tuple[Run, ...]:
             continue
         try:
             runs.append(_read_run(host, name))
-        except (SpecError, NotFoundError) as error:
+        except (SpecError, NotFoundError, AccessError) as error:
             log.warning("the record of run %s cannot be read: %s", name, error)
     return tuple(run for run in sorted(runs, key=lambda run: run.id) if run.changes)
 

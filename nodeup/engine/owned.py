@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from agents.decode import decode
 from agents.documents import load_json
-from agents.errors import NotFoundError, SpecError
+from agents.errors import AccessError, NotFoundError, SpecError
 from agents.host.protocol import Host
 from nodeup.engine.graph import Step
 from nodeup.engine.history import Change, Run, read_runs
@@ -73,13 +73,16 @@ class _Document:
 
 
 def read_manifest(host: Host) -> Manifest:
-    """Return what is ours, with what runs after the manifest's writing changed; a damaged manifest is none: then nothing is removed."""
+    """Return what is ours, with what runs after the manifest's writing changed.
+
+    A manifest that is damaged, or not for us to read, is none: then nothing is removed.
+    """
     try:
         document = decode(_Document, load_json(host.read(OWNED), where=OWNED), where=OWNED).value
         manifest = Manifest(things={owned.key: owned for owned in document.items}, settled=document.settled)
     except NotFoundError:
         manifest = Manifest()
-    except SpecError as error:
+    except (SpecError, AccessError) as error:
         log.warning("nothing will be removed that is not wanted any more: what is ours is not known: %s", error)
         manifest = Manifest()
     return with_changes(manifest, read_runs(host, after=manifest.settled))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.errors import TransientError
+from agents.errors import AccessError, TransientError
 from nodeup.engine.diff import compare
 from nodeup.engine.history import KEPT_RUNS, RUNS, read_runs
 from nodeup.engine.owned import OWNED, read_manifest
@@ -163,6 +163,20 @@ def test_a_damaged_manifest_removes_nothing(machine: Machine) -> None:
     machine.host.write(OWNED, b"{")
     for run in read_runs(machine.host):
         machine.host.write(f"{RUNS}/{run.id}/run.json", b"{")
+
+    assert machine.plan() == ["0 changes, 0 restarts, 0 downloads."]
+
+
+def test_who_may_not_read_what_is_ours_sees_nothing_of_it_and_can_plan(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.apply(a_file("/etc/a"))
+    read = machine.host.read
+
+    def refuse(path: str) -> bytes:
+        if path.startswith("/var/lib/node-agents"):
+            raise AccessError(f"cannot read {path}: Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(machine.host, "read", refuse)
 
     assert machine.plan() == ["0 changes, 0 restarts, 0 downloads."]
 
