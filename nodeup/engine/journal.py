@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agents.errors import NotFoundError
+from agents.errors import AccessError, NotFoundError
 from agents.host.protocol import FileStat, Host
 from nodeup.resources.protocol import STATE_DIRECTORY
 
@@ -131,5 +131,5 @@ def _load(host: Host) -> dict[str, _Known]:
     try:
         document = json.loads(host.read(DIGESTS))
         return {str(path): _Known(int(entry[0]), int(entry[1]), int(entry[2]), str(entry[3])) for path, entry in document.items()}
-    except (NotFoundError, ValueError, AttributeError, IndexError, TypeError):
+    except (AccessError, NotFoundError, ValueError, AttributeError, IndexError, TypeError):
         return {}
