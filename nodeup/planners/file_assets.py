@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from agents.errors import SpecError
-from nodeup.planners.context import PlanContext
+from nodeup.planners.context import PlanContext, Profile
 from nodeup.planners.parts import directory
 from nodeup.resources.content import Literal
 from nodeup.resources.file import File
@@ -26,12 +26,22 @@ def plan_file_assets(context: PlanContext) -> Iterator[AnyResource]:
     yield directory(assets)
     taken: set[str] = set()
     for asset in context.spec.file_assets:
-        path = asset.text("path") or f"{assets}/{asset.text('name')}"
+        path = _path(context, asset, assets)
         if path in taken:
             continue
         taken.add(path)
         yield directory(str(PurePosixPath(path).parent))
         yield File(path=path, content=Literal(_content(asset)), mode=_mode(asset))
+
+
+def _path(context: PlanContext, asset: Section, default_directory: str) -> str:
+    """Return where the file goes. A relative path is one from /, where systemd starts kops' nodeup; in its profile it stays as it is."""
+    path, name = asset.text("path"), asset.text("name")
+    if not path and not name:
+        raise SpecError(f"{asset.path}: a file asset needs a path or a name, and has neither")
+    if not path:
+        return f"{default_directory}/{name}"
+    return path if path.startswith("/") or context.profile is Profile.KOPS else f"/{path}"
 
 
 def _content(asset: Section) -> bytes:
@@ -43,7 +53,7 @@ def _content(asset: Section) -> bytes:
     try:
         return base64.b64decode(stripped + "=" * (-len(stripped) % 4), validate=True)
     except binascii.Error as error:
-        raise SpecError(f"file asset {asset.text('name')}: content is marked as base64 and is not: {error}") from error
+        raise SpecError(f"{asset.path} ({asset.text('name')}): content is marked as base64 and is not: {error}") from error
 
 
 def _mode(asset: Section) -> int:
@@ -51,5 +61,5 @@ def _mode(asset: Section) -> int:
     if not text:
         return _DEFAULT_MODE
     if not re.fullmatch(r"[0-7]{1,5}", text):
-        raise SpecError(f'file asset {asset.text("name")}: mode "{text}" is not an octal number such as 0440')
+        raise SpecError(f'{asset.path} ({asset.text("name")}): mode "{text}" is not an octal number such as 0440')
     return int(text, 8)

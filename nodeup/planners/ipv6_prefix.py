@@ -21,4 +21,7 @@ def plan_ipv6_prefix(context: PlanContext) -> Iterator[AnyResource]:
         case CloudProvider.GCE | CloudProvider.METAL:
             return
         case _:
-            raise SpecError(f"the cluster is IPv6-only, which {context.cloud.value} does not support; use AWS, GCE or bare metal")
+            raise SpecError(
+                f"Networking.nonMasqueradeCIDR: the cluster is IPv6-only, which {context.cloud.value} does not support",
+                hint="use AWS, GCE or bare metal",
+            )

@@ -44,5 +44,14 @@ def test_base64_is_read_with_and_without_padding(content: bytes, padded: bool) -
 
 @pytest.mark.parametrize("asset", [{"content": "a?b", "isBase64": True}, {"content": "", "mode": "rwx"}, {"content": "", "mode": "0999"}])
 def test_what_does_not_parse_is_the_operators_to_correct(asset: dict[str, object]) -> None:
-    with pytest.raises(SpecError, match="file asset broken"):
+    with pytest.raises(SpecError, match=r"FileAssets\[0\] \(broken\)"):
         _plan({"name": "broken", **asset})
+
+
+def test_a_file_without_name_and_path_is_said() -> None:
+    with pytest.raises(SpecError, match=r"FileAssets\[1\]: a file asset needs a path or a name"):
+        _plan({"name": "a", "content": ""}, {"content": ""})
+
+
+def test_a_relative_path_is_one_from_the_root() -> None:
+    assert "file:/etc/x" in _plan({"path": "etc/x", "content": ""})
