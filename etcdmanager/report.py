@@ -195,6 +195,8 @@ def _cluster(view: ClusterView, picture: Picture) -> dict[str, object]:
         "wanted": {"members": view.spec.member_count, "version": view.spec.etcd_version} if view.spec else None,
         "hasQuorum": phase.etcd_has_quorum if isinstance(phase, Running) else False,
         "raftLeader": leader,
+        "voters": phase.voters if isinstance(phase, Running) else 0,
+        "healthyVoters": len(phase.healthy) if isinstance(phase, Running) else 0,
         "members": [_row(view, peer) for peer in view.peers] + [_absent_row(a.id, a.reason) for a in view.absent],
         "lastBackup": {"name": newest.name, "takenAt": format_timestamp(newest.taken_at)} if newest else None,
         "backupStale": stale,

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from agents.cli import common, common_options, emit, table
 from agents.exit_codes import ExitCode
 from agents.timestamps import format_timestamp
-from etcdmanager.commands.cluster_status import read_report
+from etcdmanager.commands.cluster_status import ClusterReport, read_report
 from etcdmanager.commands.figures import count_text, size_text
+from etcdmanager.commands.member_advice import safe_to_stop
 from etcdmanager.commands.target import target_of, target_options
 
 _HEADERS = ("NAME", "ID", "ROLE", "SERVES", "VERSION", "DB SIZE", "RAFT TERM", "RAFT INDEX", "REVISION", "ENDPOINT", "PROBLEM")
@@ -19,6 +20,7 @@ _RIGHT = {"DB SIZE", "RAFT TERM", "RAFT INDEX", "REVISION"}
 def configure(parser: argparse.ArgumentParser) -> None:
     """Describe the verb's arguments."""
     parser.add_argument("etcd", nargs="?", default="main", metavar="ETCD", help="main (the default), events, cilium or leases")
+    parser.add_argument("--safe-to-stop", metavar="NAME", help="say only whether this member's machine may be stopped now: exit 0, 2 or 4")
     target_options(parser)
     common_options(parser)
 
@@ -27,6 +29,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Show a table; exit code 2 where not every member serves, or nobody told lately."""
     target = target_of(arguments, arguments.etcd)
     report = read_report(target.store, target.etcd)
+    if arguments.safe_to_stop:
+        return _say_whether_safe(arguments, report, arguments.safe_to_stop)
     stale = report.is_stale(datetime.now(UTC))
     raft_leader = report.cluster.get("raftLeader")
     rows = []
