@@ -1,0 +1,141 @@
+"""Looking at what a node left on the machine; what cannot be looked at is as if it were not there, and said in the log."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+
+from agents.documents import as_list, as_mapping, load_yaml
+from agents.errors import AgentError
+from agents.host.protocol import Host
+from nodeup.engine.owned import read_manifest
+from nodeup.reset.steps import IMAGE_TREES, TREES, ResetView
+from nodeup.resources.mount import mounts
+
+log = logging.getLogger(__name__)
+
+_DEADLINE = timedelta(seconds=30)
+_PUBLISHED = "/run/node-agents/volumes"
+_PROTOKUBE = "/etc/node-agents/protokube.yaml"
+_DROP_INS = "/etc/node-agents/protokube.d"
+#: The identity marker at the root of each etcd volume (docs/contracts.md).
+MARKER = ".etcd-volume.json"
+#: Where kops and protokube mount etcd volumes; backups of metal are there, too.
+_VOLUME_PLACES = ("/mnt/master-", "/mnt/disks")
+
+
+def look(host: Host) -> ResetView:
+    """Return the view."""
+    mounted = tuple(mount.mountpoint for mount in mounts(host))
+    owned = tuple(_owned(host))
+    paths = (*TREES, *IMAGE_TREES, *owned)
+    return ResetView(
+        units=tuple(_units(_said(host, "systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", "--type=service"))),
+        pods=tuple(_said(host, "crictl", "pods", "--quiet").split()),
+        mount_points=mounted,
+        links=tuple(_links(_said(host, "ip", "-o", "link", "show"))),
+        rules=tuple((command, saved) for command in ("iptables", "ip6tables") if (saved := _said(host, f"{command}-save"))),
+        nft_tables=tuple(_tables(_said(host, "nft", "list", "tables"))),
+        has_ipvs=len(_text(host, "/proc/net/ip_vs").splitlines()) > 3,
+        existing=tuple(path for path in dict.fromkeys(paths) if host.stat(path) is not None),
+        owned=owned,
+        protected=tuple(dict.fromkeys(_protected(host, mounted))),
+    )
+
+
+def etcd_members(host: Host) -> tuple[str, ...]:
+    """Return the etcd clusters of which this machine has a volume mounted."""
+    return tuple(name.removesuffix(".json") for name in _names(host, _PUBLISHED) if name.endswith(".json"))
+
+
+def _protected(host: Host, mounted: tuple[str, ...]) -> Iterator[str]:
+    yield from _VOLUME_PLACES[1:]
+    yield from (path for path in mounted if path.startswith(_VOLUME_PLACES) or host.stat(f"{path}/{MARKER}") is not None)
+    for name in _names(host, _PUBLISHED):
+        yield from _paths_in(_parsed(_text(host, f"{_PUBLISHED}/{name}")))
+    for path in (_PROTOKUBE, *(f"{_DROP_INS}/{name}" for name in _names(host, _DROP_INS))):
+        try:
+            document = as_mapping(load_yaml(_text(host, path), where=path), where=path)
+            entries = as_list(document.get("volumes"), where=path)
+        except AgentError as error:
+            log.warning("%s: %s", path, error)
+            continue
+        for entry in entries:
+            yield from _paths_in(entry)
+
+
+def _paths_in(document: object) -> Iterator[str]:
+    """Yield every path in what describes a volume, whatever its field: to protect too much costs nothing."""
+    if isinstance(document, dict):
+        for value in document.values():
+            yield from _paths_in(value)
+    elif isinstance(document, str):
+        path = document.removeprefix("file://").rstrip("*").rstrip("/")
+        if path.startswith("/") and path.count("/") > 1 and not path.startswith("/dev/"):
+            yield path
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _owned(host: Host) -> Iterator[str]:
+    """Yield what nodeup wrote where nothing stood before; what replaced something stays, for its former content is not ours to guess."""
+    try:
+        manifest = read_manifest(host)
+    except AgentError as error:
+        log.warning("what nodeup wrote is not known: %s", error)
+        return
+    yield from (owned.path for owned in manifest.things.values() if owned.path and owned.former is None)
+
+
+def _units(listed: str) -> Iterator[str]:
+    from nodeup.reset.steps import RUNTIME, UNITS
+
+    for line in listed.splitlines():
+        words = line.replace("●", " ").split()
+        # NAME LOAD ACTIVE SUB: one that ended, or never ran, needs no stopping.
+        if len(words) > 3 and words[0].startswith((*UNITS, RUNTIME)) and words[2] in {"active", "activating", "reloading", "deactivating"}:
+            yield words[0]
+
+
+def _links(listed: str) -> Iterator[str]:
+    for line in listed.splitlines():
+        parts = line.split(": ", 2)
+        if len(parts) == 3:
+            yield parts[1].split("@", 1)[0]
+
+
+def _tables(listed: str) -> Iterator[tuple[str, str]]:
+    for line in listed.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[0] == "table":
+            yield words[1], words[2]
+
+
+def _said(host: Host, *argv: str) -> str:
+    try:
+        result = host.run(argv, timeout=_DEADLINE)
+    except AgentError as error:
+        log.info("not looked at: %s", error)
+        return ""
+    return result.stdout if result.ok else ""
+
+
+def _text(host: Host, path: str) -> str:
+    try:
+        return host.read(path).decode(errors="replace")
+    except AgentError:
+        return ""
+
+
+def _names(host: Host, path: str) -> tuple[str, ...]:
+    try:
+        return host.list(path)
+    except AgentError:
+        return ()
