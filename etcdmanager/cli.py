@@ -36,6 +36,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="remove-member", module="member_verbs", help="take a superfluous member off the list", function="run_remove"),
     Verb(name="replace-member", module="member_verbs", help="have an empty peer take its place", function="run_replace"),
     Verb(name="recover-from-member", module="recover_from_member", help="quorum lost for good: a new cluster from what is left"),
+    Verb(name="upgrade", module="upgrade", help="have all members run another etcd, older ones too; shows a plan first"),
     Verb(name="history", module="history", help="who did what, and why"),
     Verb(name="list-backups", module="list_backups", help="the backups in the store, newest first"),
     Verb(name="verify-backup", module="verify_backup", help="prove that backups are good; --deep boots an etcd from them"),
