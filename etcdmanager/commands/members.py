@@ -61,3 +61,13 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     serving = sum(1 for row in report.members if row.get("serves"))
     sound = not any(row.get("problem") for row in report.members)
     return ExitCode.OK if sound and not stale and serving >= max(1, report.wanted) else ExitCode.FINDING
+
+
+def _say_whether_safe(arguments: argparse.Namespace, report: ClusterReport, name: str) -> ExitCode:
+    """Say it, for whoever rolls machines: 0 safe, 2 not now, 4 refused by a safety rule, 5 no such member."""
+    advice = safe_to_stop(report, name, datetime.now(UTC))
+    said = {"member": name, "safe": advice.safe, "code": advice.code, "reason": advice.reason}
+    emit(common(arguments), "SafeToStop", said, f"{'safe' if advice.safe else 'NOT safe'}: {advice.reason}")
+    if advice.safe:
+        return ExitCode.OK
+    return ExitCode.FINDING if advice.passing else ExitCode.REFUSED
