@@ -34,6 +34,7 @@ PROXY_PACKAGES = (
 IPTABLES = tuple(f"{family}{tool}" for family in ("iptables", "ip6tables") for tool in ("", "-save", "-restore"))
 
 REGISTRY = "registry.k8s.io"
+#: What the example cluster has as its sandbox image.
 PAUSE = f"{REGISTRY}/pause:3.10.1"
 HELLO = f"{REGISTRY}/hello:1"
 

@@ -1,7 +1,7 @@
 """What the specification of a node says for Kubernetes 1.20 on a test machine, where kops would say it for a current one on a real one.
 
 kops' own model begins at 1.31. What 1.20 does not know is left out, what it needs is said in the fields that an operator has: file assets,
-containerd's configOverride. No planner knows of it.
+containerd's configAdditions. No planner knows of it.
 """
 
 from __future__ import annotations
@@ -15,19 +15,12 @@ from agents.documents import as_mapping
 WRAPPER = "/usr/local/sbin/runc-without-limits"
 SOCKET = "/run/containerd/containerd.sock"
 
-#: Formats 3 and 4 are containerd 2's. The template is the one that nodeup writes for a cluster with kubenet.
-CONTAINERD_CONFIG = f"""\
-version = 2
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "@SANDBOX@"
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    conf_template = "/etc/containerd/config-cni.template"
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-    runtime_type = "io.containerd.runc.v2"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-      BinaryName = "{WRAPPER}"
-"""
+#: Over what nodeup writes for containerd 1.6: how this machine's containers are kept from asking for what it cannot give.
+CONTAINERD_ADDITIONS = {
+    'plugins."io.containerd.grpc.v1.cri".restrict_oom_score_adj': "true",
+    'plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options.SystemdCgroup': "false",
+    'plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options.BinaryName': WRAPPER,
+}
 
 #: A drop-in, because these flags are in no field of a current specification: the runtime (a field of the configuration file since
 #: 1.27), and that this machine's cgroups have no controllers. The kubelet also wants to read the kernel's log.
@@ -49,7 +42,7 @@ volumes:
 """
 
 
-def for_kubernetes_1_20(config: Mapping[str, object], images: Sequence[Mapping[str, object]], *, sandbox_image: str) -> dict[str, object]:
+def for_kubernetes_1_20(config: Mapping[str, object], images: Sequence[Mapping[str, object]]) -> dict[str, object]:
     """Return a control-plane machine's nodeupconfig.yaml, changed as described above; `images` are entries of its images list."""
     changed = copy.deepcopy(dict(config))
     kubelet = part(changed, "KubeletConfig")
@@ -68,7 +61,7 @@ def for_kubernetes_1_20(config: Mapping[str, object], images: Sequence[Mapping[s
     api_server["enableAdmissionPlugins"] = [plugin for plugin in plugins if plugin != "ValidatingAdmissionPolicy"]
     # the kernel lets only the host's own network namespace set it
     part(changed, "KubeProxy")["conntrackMaxPerCore"] = 0
-    part(changed, "containerdConfig")["configOverride"] = CONTAINERD_CONFIG.replace("@SANDBOX@", sandbox_image)
+    part(changed, "containerdConfig")["configAdditions"] = dict(CONTAINERD_ADDITIONS)
     changed |= {
         "UsesKubenet": True,
         "images": {"amd64": [dict(image) for image in images]},

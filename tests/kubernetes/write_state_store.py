@@ -16,7 +16,7 @@ from agents.stores.url import open_store
 from examples.state_store.assets import find_assets
 from examples.state_store.nodeup_config import boot_config, dump
 from examples.state_store.write import example_cluster, write_boot_configs, write_state_store
-from tests.kubernetes.assets import PAUSE, VERSION
+from tests.kubernetes.assets import VERSION
 from tests.kubernetes.node_config import for_kubernetes_1_20
 
 
@@ -36,7 +36,7 @@ def main(url: str, address: str, etcd_version: str, assets: Path, assets_url: st
     (group,) = cluster.control_plane
     images = [{"sources": [f"{assets_url}/{name}"], "hash": f"sha256:{sha256(assets / name)}"} for name in archives]
     written = as_mapping(load_yaml(store.read(group.config_key), where=group.config_key), where=group.config_key)
-    content = dump(for_kubernetes_1_20(written, images, sandbox_image=PAUSE))
+    content = dump(for_kubernetes_1_20(written, images))
     store.write(group.config_key, content)
     write_boot_configs(boot_configs, {group.name: dump(boot_config(cluster, group, {}, content))})
 
