@@ -30,6 +30,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "doctor": "look for what is wrong with this node: ranked findings, each with what to do (exit 0: nothing, 2: findings)",
         "certs": "list the certificates that nodeup manages, or renew some (exit 0: all are ok, 2: some are not)",
         "reset": "take off this machine what makes it a node; shows its plan unless --yes --cluster NAME",
+        "support": "write one archive with status, plan, doctor, journals and versions, without secrets",
     }
 )
 
