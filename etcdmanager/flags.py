@@ -95,6 +95,7 @@ FLAGS: tuple[Flag, ...] = (
     _flag("status-file", Kind.TEXT, "where the status is written"),
     _flag("compact-on-nospace", Kind.BOOLEAN, "compact old revisions where etcd has reached its quota (true)"),
     _flag("compatible-timers", Kind.BOOLEAN, "always use the Go managers' slow timers"),
+    _flag("veto-go-leaders", Kind.BOOLEAN, "never stop a serving etcd for a Go leader while no restore is queued (true)"),
     _flag("no-deltas", Kind.BOOLEAN, "keep full backups only: without restores to any moment"),
     _flag("env-file", Kind.IGNORED, "file of KEY=VALUE lines"),
     _flag("config", Kind.IGNORED, "YAML file with the same flags"),

@@ -11,14 +11,19 @@ from datetime import datetime, timedelta
 from agents.status import API_VERSION, Status, Waiting
 from agents.timestamps import format_timestamp
 from etcdmanager.control.commands import LeaderReport
+from etcdmanager.deltas.collect import DeltaNews
 from etcdmanager.leader.actions import Remark, Wait, describe
 from etcdmanager.leader.loop import LeaderNews
 from etcdmanager.leader.view import ClusterView, Holding, Peer, Running, phase_of
 from etcdmanager.leadership.claim import LockRecord
 from etcdmanager.peering.gossip import PeerSight
 from etcdmanager.peering.messages import Description
+from etcdmanager.report_upkeep import upkeep_of_cluster, upkeep_of_member
 from etcdmanager.spec import KOPS_CLUSTERS
 
+_NO_DELTAS = DeltaNews()
+#: A member that restarts interrupts the deltas for some seconds, and loses none.
+_DELTAS_MAY_PAUSE = timedelta(seconds=30)
 #: A backup that is older than this many intervals is told as stale.
 _STALE_AFTER_INTERVALS = 3
 
@@ -36,6 +41,7 @@ class Picture:
     leads: bool
     news: LeaderNews
     backup_interval: timedelta
+    deltas: DeltaNews = _NO_DELTAS
 
 
 def agent_name(cluster_name: str) -> str:
@@ -133,6 +139,10 @@ def _waiting(picture: Picture) -> tuple[Waiting, ...]:
     if news.decision is not None:
         answers = (*((news.decision.action,) if isinstance(news.decision.action, Wait) else ()), *news.decision.remarks)
         found += [_waiting_for(answer, since) for answer in answers]
+    paused = picture.deltas.problem_since
+    if paused is not None and picture.now - paused > _DELTAS_MAY_PAUSE:
+        reason = f"deltas-{picture.deltas.problem_code}: changes are not collected: {picture.deltas.problem}"
+        found.append(Waiting(reason=reason, since=paused, hint="restores reach back to full backups only, until this is over"))
     return tuple(found)
 
 
@@ -160,8 +170,19 @@ def _details(picture: Picture) -> dict[str, object]:
     if picture.leads and picture.news.view is not None:
         document["cluster"] = _cluster(picture.news.view, picture)
         decision = picture.news.decision
+        document["deltas"] = _deltas(picture.deltas)
         document["decision"] = {"rule": decision.rule, "phase": decision.phase, "action": describe(decision.action)} if decision else None
     return document
+
+
+def _deltas(news: DeltaNews) -> dict[str, object]:
+    return {
+        "collecting": news.collecting,
+        "lineage": str(news.lineage) if news.lineage is not None else "",
+        "writtenRevision": news.written_revision,
+        "currentAt": format_timestamp(news.current_at) if news.current_at is not None else None,
+        "problem": news.problem,
+    }
 
 
 def _member(member: Description) -> dict[str, object]:
@@ -201,6 +222,7 @@ def _cluster(view: ClusterView, picture: Picture) -> dict[str, object]:
         "lastBackup": {"name": newest.name, "takenAt": format_timestamp(newest.taken_at)} if newest else None,
         "backupStale": stale,
         "backups": len(view.backups),
+        **upkeep_of_cluster(view),
     }
 
 
@@ -222,6 +244,7 @@ def _row(view: ClusterView, peer: Peer) -> dict[str, object]:
         "dbSizeBytes": peer.etcd.db_size_bytes if peer.etcd else 0,
         "clientUrls": list(peer.node.client_urls),
         "problem": peer.problem or _silence(peer),
+        **upkeep_of_member(peer),
     }
 
 

@@ -4,6 +4,7 @@
                ├─ member loop    our etcd as it is desired; left running when we end
                ├─ lock keeper    the leader's lock, renewed or watched
                ├─ leader loop    while the lock is ours: observe, decide, execute
+               ├─ deltas         while the lock is ours: every change into the backup store
                ├─ ground         ends us when the data directory is another than the one that we began with
                └─ status         file, one-line summary, and the pictures that HTTP serves
 
@@ -30,12 +31,14 @@ from etcdmanager.backups.retention import Retention
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.connections import EtcdConnections, GossipGroup
 from etcdmanager.control.store import CONTROL, ControlStore
+from etcdmanager.deltas.keeper import DeltaKeeper
 from etcdmanager.etcd.client import ClientTls
 from etcdmanager.identity import DataDirectoryLock, Identity, identify
 from etcdmanager.leader.execute import Executor
 from etcdmanager.leader.group import Surroundings
 from etcdmanager.leader.loop import LeaderLoop
 from etcdmanager.leader.observe import Observer
+from etcdmanager.leader.upkeep import UpkeepPolicy
 from etcdmanager.leader.view import BackupPolicy
 from etcdmanager.leadership.claim import RELUCTANCE, Me
 from etcdmanager.leadership.keeper import keep_lock
@@ -75,6 +78,13 @@ _GROUND_EVERY = timedelta(seconds=5)
 def run_manager(config: ManagerConfig) -> ExitCode:
     """Run one manager until it is told to stop."""
     return run_daemon(lambda daemon: Manager(config, LocalHost()).run(daemon), name=agent_name(config.cluster_name))
+
+
+def _reluctance(gossip: Gossip) -> timedelta | None:
+    """Return how long the lock is left to others; None where we may not lead at all."""
+    if not gossip.may_lead():
+        return None
+    return RELUCTANCE if gossip.reaches_few() else timedelta()
 
 
 async def _watch_ground(held: DataDirectoryLock) -> None:
@@ -130,19 +140,32 @@ class Manager:
         member = Member(setup)
         local_etcd = await asyncio.to_thread(self._local_etcd, identity, authorities)
         accepted = await asyncio.to_thread(Leadership, self._host, setup.layout, cluster_name=config.cluster_name)
-        handlers = MemberHandlers(member, leadership=accepted, local_etcd=local_etcd)
+        store = open_store(config.backup_store, environment=config.environment)
+        queued = (lambda: bool(ControlStore(store).observe().open_commands)) if config.veto_go_leaders else None
+        handlers = MemberHandlers(member, leadership=accepted, local_etcd=local_etcd, is_restore_queued=queued)
         group = GossipGroup(gossip)
         etcds = EtcdConnections(group, me=identity.peer_id, authorities=authorities, lifetime=terms.lifetime, now=now)
-        store = open_store(config.backup_store, environment=config.environment)
         me = Me(id=identity.peer_id, instance=secrets.token_urlsafe(9), disk=held.disk_id)
-        lock = LeaderLock(store.child(CONTROL), me, reluctance=lambda: RELUCTANCE if gossip.reaches_few() else timedelta())
-        leader = self._leader(identity, group, etcds, BackupStore(store), ControlStore(store), lock)
-        sources = Sources(handlers=handlers, gossip=gossip, lock=lock, leader=leader, store=store)
+        lock = LeaderLock(store.child(CONTROL), me, reluctance=lambda: _reluctance(gossip))
+        around = Surroundings(
+            cluster_name=config.cluster_name,
+            me=identity.peer_id,
+            group=group,
+            etcds=etcds,
+            control=ControlStore(store),
+            backups=BackupStore(store),
+        )
+        leader = self._leader(around, lock)
+        deltas = DeltaKeeper(
+            around, view=lambda: leader.news.view if leader.news.leading else None, clock=self._clock, keep=config.hourly_retention
+        )
+        sources = Sources(deltas=deltas, handlers=handlers, gossip=gossip, lock=lock, leader=leader, store=store)
         teller = Teller(config, self._host, self._clock, sources, show=daemon.status)
         server = PeerServer(gossip, handlers, endpoint=own.endpoints[0], tls=server_tls)
         await server.start()
         try:
-            loops = (gossip.run(), member.run(), keep_lock(lock), leader.run(), teller.run(), _watch_ground(held))
+            loops = [gossip.run(), member.run(), keep_lock(lock), leader.run(), teller.run(), _watch_ground(held)]
+            loops += [] if config.no_deltas else [deltas.run()]
             await self._supervise(daemon, loops, teller)
         finally:
             await self._let_go(lock)
@@ -160,22 +183,18 @@ class Manager:
                 for task in running:
                     task.cancel()
 
-    def _leader(
-        self,
-        identity: Identity,
-        group: GossipGroup,
-        etcds: EtcdConnections,
-        backups: BackupStore,
-        control: ControlStore,
-        lock: LeaderLock,
-    ) -> LeaderLoop:
+    def _leader(self, around: Surroundings, lock: LeaderLock) -> LeaderLoop:
         config = self._config
-        around = Surroundings(
-            cluster_name=config.cluster_name, me=identity.peer_id, group=group, etcds=etcds, control=control, backups=backups
-        )
         retention = Retention(hourly=config.hourly_retention, daily=config.daily_retention)
         static = config.static.cluster_spec if config.static is not None else None
-        observer = Observer(around, retention=retention, policy=BackupPolicy(interval=config.backup_interval), static_spec=static)
+        upkeep = UpkeepPolicy(
+            compare_hashes_every=config.hash_comparison_interval,
+            defragment_after=config.defragment_after,
+            may_compact=config.compact_on_nospace,
+            compact_older_than=config.compact_older_than,
+        )
+        policy = BackupPolicy(interval=config.backup_interval)
+        observer = Observer(around, retention=retention, policy=policy, static_spec=static, upkeep=upkeep)
         return LeaderLoop(around, lock, observer, Executor(around), dns_suffix=config.dns_suffix)
 
     async def _let_go(self, lock: LeaderLock) -> None:

@@ -181,6 +181,8 @@ class ManagerConfig:
     compact_older_than: timedelta = DEFAULT_COMPACT_OLDER_THAN
     #: How the Go managers' slowness is chosen: True never uses the fast timers, even among our own.
     compatible_timers: bool = False
+    #: Whether a Go leader may not stop a serving etcd while no restore is queued.
+    veto_go_leaders: bool = True
     #: Keep full backups only.
     no_deltas: bool = False
 

@@ -22,11 +22,12 @@ from agents.metrics import Answer, Endpoint, Metrics
 from agents.status import Status, write_status
 from agents.stores.protocol import Store
 from etcdmanager.control.store import CONTROL, ControlStore
+from etcdmanager.deltas.keeper import DeltaKeeper
 from etcdmanager.leader.loop import LeaderLoop
 from etcdmanager.leadership.lock import LeaderLock
 from etcdmanager.member.handlers import MemberHandlers
 from etcdmanager.peering.gossip import Gossip
-from etcdmanager.peering.messages import Description
+from etcdmanager.peering.messages import Description, LiveStatus
 from etcdmanager.report import Picture, agent_name, document_of, is_ready, leader_report_of, status_of
 from etcdmanager.spec import ManagerConfig
 
@@ -52,6 +53,7 @@ class Sources:
     gossip: Gossip
     lock: LeaderLock
     leader: LeaderLoop
+    deltas: DeltaKeeper
     #: The backup store.
     store: Store
 
@@ -83,9 +85,11 @@ class Teller:
                 await asyncio.to_thread(self._write, status)
                 self._show(f"{status.state}: {status.message}")
                 shown, written = summary, picture.now
-            if self._sources.lock.lease is not None and picture.now - published >= (PUBLISH_GAP if summary != told else PUBLISH_EVERY):
+            news = summary + _members(picture)
+            due = PUBLISH_GAP if news != told else PUBLISH_EVERY
+            if self._sources.lock.lease is not None and picture.now - published >= due:
                 await asyncio.to_thread(self._publish, picture, status)
-                told, published = summary, picture.now
+                told, published = news, picture.now
             await asyncio.sleep(LOOK_EVERY.total_seconds())
 
     @contextlib.contextmanager
@@ -122,6 +126,7 @@ class Teller:
             lock=lock.seen,
             leads=lock.lease is not None or (leader.news.leading and lock.orphaned is not None),
             news=leader.news,
+            deltas=self._sources.deltas.news,
             backup_interval=self._config.backup_interval,
         )
 
@@ -167,6 +172,20 @@ class Teller:
             "etcd_manager_peers_known": ("other managers that are known", lambda p: float(len(p.sights))),
             "etcd_manager_peers_healthy": ("other managers in contact lately", lambda p: float(sum(s.healthy for s in p.sights))),
             "etcd_manager_member_ready": ("whether our member serves clients", lambda p: float(is_ready(p))),
+            "etcd_manager_last_delta_revision": (
+                "up to which revision deltas are in the store",
+                lambda p: float(p.deltas.written_revision),
+            ),
+            "etcd_manager_recovery_point_timestamp_seconds": ("changes until then can be restored, 0 unknown", _recovery_point),
+            "etcd_manager_db_size_bytes": ("size of our member's database", lambda p: float(_etcd(p).db_size_bytes)),
+            "etcd_manager_db_in_use_bytes": ("what of it holds something", lambda p: float(_etcd(p).db_in_use_bytes)),
+            "etcd_manager_db_quota_bytes": ("size at which etcd refuses writes", lambda p: float(_etcd(p).quota_bytes)),
+            "etcd_manager_disk_free_bytes": (
+                "free on the file system with our data",
+                lambda p: float(p.member.disk.free_bytes if p.member is not None else 0),
+            ),
+            "etcd_manager_alarms": ("alarms that etcd raises, as the leader sees them", _alarms),
+            "etcd_manager_members_differ": ("whether members hold different keys, as the leader compared them last", _differ),
             "etcd_manager_last_backup_timestamp_seconds": ("when the newest backup was taken, 0 unknown", _last_backup),
         }
         for name, (text, read) in gauges.items():
@@ -174,6 +193,35 @@ class Teller:
 
     def _reader(self, read: Callable[[Picture], float]) -> Callable[[], float]:
         return lambda: read(self._picture) if self._picture is not None else 0.0
+
+
+def _recovery_point(picture: Picture) -> float:
+    current = picture.deltas.current_at
+    return current.timestamp() if current is not None and picture.deltas.collecting else _last_backup(picture)
+
+
+def _members(picture: Picture) -> str:
+    """Return who serves with which version: commands that follow a change wait for it."""
+    view = picture.news.view
+    return " ".join(f"{p.id}={p.serves}/{p.etcd.version if p.etcd is not None else ''}" for p in view.peers) if view is not None else ""
+
+
+_NO_ETCD = LiveStatus(member_id=0, cluster_id=0, leader_id=0, raft_index=0, raft_applied_index=0, raft_term=0, revision=0, db_size_bytes=0)
+
+
+def _etcd(picture: Picture) -> LiveStatus:
+    status = picture.member.etcd if picture.member is not None else None
+    return status if status is not None else _NO_ETCD
+
+
+def _alarms(picture: Picture) -> float:
+    view = picture.news.view
+    return float(len(view.alarms)) if view is not None else 0.0
+
+
+def _differ(picture: Picture) -> float:
+    found = picture.news.view.upkeep.hashes if picture.news.view is not None else None
+    return float(found is not None and bool(found.odd))
 
 
 def _last_backup(picture: Picture) -> float:

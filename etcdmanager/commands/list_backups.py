@@ -15,6 +15,7 @@ from etcdmanager.backups.manifest import Manifest
 from etcdmanager.backups.store import BackupStore, Listed
 from etcdmanager.commands.figures import count_text, size_text
 from etcdmanager.commands.target import target_of, target_options
+from etcdmanager.deltas.point_in_time import PointInTime, Window
 
 #: Manifests are small objects; a bucket answers each in some 20 ms.
 _READERS = 16
@@ -51,14 +52,38 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         shown = tuple(backup for backup in listed if backup.taken_at >= oldest)
     rows = [_Row(backup, manifest, version) for backup, manifest, version in _read(backups, shown)]
     options = common(arguments)
+    windows = PointInTime(backups).windows()
     text = _text(rows, now, wide=arguments.output == "wide") if rows else _nothing(backups, listed, since=arguments.since)
+    text += "".join(f"\n{_window_text(window, now)}" for window in windows)
     if arguments.output == "json":
         from dataclasses import replace
 
         options = replace(options, json=True)
-    content = {"cluster": target.cluster, "etcd": target.etcd, "store": backups.url, "items": [row.document() for row in rows]}
+    content: dict[str, object] = {
+        "cluster": target.cluster,
+        "etcd": target.etcd,
+        "store": backups.url,
+        "items": [row.document() for row in rows],
+    }
+    content["pointInTime"] = [_window_document(window) for window in windows]
     emit(options, "BackupList", content, text)
     return ExitCode.OK if rows and rows[0].listed.size_bytes else ExitCode.FINDING
+
+
+def _window_text(window: Window, now: datetime) -> str:
+    first, until = format_timestamp(window.first.taken_at), format_timestamp(window.until)
+    revisions = f"revisions {count_text(window.first.revision)} to {count_text(window.last_revision)}"
+    return f"any moment from {first} to {until} ({format_age(now - window.until)} ago), {revisions}: restore-backup --at"
+
+
+def _window_document(window: Window) -> dict[str, object]:
+    return {
+        "lineage": str(window.lineage),
+        "from": format_timestamp(window.first.taken_at),
+        "until": format_timestamp(window.until),
+        "firstRevision": window.first.revision,
+        "lastRevision": window.last_revision,
+    }
 
 
 def _nothing(backups: BackupStore, listed: tuple[Listed, ...], *, since: str | None) -> str:

@@ -1,5 +1,6 @@
 """`etcd-manager restore-backup`: plan, prove, ask, queue, follow.
 
+    --at: find the way, make a backup of that moment
     resolve the name --> prove the backup --> rules S2..S9 --> plan  --typed name-->  queue the command --> follow until the receipt
          exit 5             exit 6              exit 4        exit 0                     (Go-compatible)        exit 0, or the failure's
 
@@ -29,6 +30,7 @@ from etcdmanager.commands.backup_argument import backup_argument, etcd_and_backu
 from etcdmanager.commands.consent import Consent, ask, consent, consent_options
 from etcdmanager.commands.figures import count_text, size_text
 from etcdmanager.commands.follow import Follower, Style
+from etcdmanager.commands.restore_point import backup_of, describe_point, find_point, point_document, point_options
 from etcdmanager.commands.target import Target, target_of, target_options, who
 from etcdmanager.control.commands import LeaderReport, Receipt, RestoreRequest
 from etcdmanager.control.history import Event, History
@@ -38,7 +40,8 @@ from etcdmanager.spec import ClusterSpec, cluster_names
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Describe the verb's arguments."""
-    backup_argument(parser)
+    backup_argument(parser, optional=True)
+    point_options(parser)
     consent_options(parser, subject="whose data is replaced")
     parser.add_argument("--reason", default="", help="why; kept with the restore (INC-123)")
     rules = parser.add_argument_group("overriding safety rules")
@@ -71,11 +74,21 @@ class _Plan:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Restore, or show what a restore would do."""
     options = common(arguments)
-    etcd, wanted = etcd_and_backup(arguments)
+    if not arguments.at and not arguments.words:
+        raise SpecError("which backup?", code="usage", hint="name one of `etcd-manager list-backups`, latest, or a moment by --at")
+    etcd, wanted = etcd_and_backup(arguments, default="" if not arguments.at else "latest")
     target = target_of(arguments, etcd)
     control = ControlStore(target.store)
-    plan = _make_plan(target, control, wanted, arguments)
     allowed = consent(arguments, target.cluster)
+    if arguments.at:
+        backups = BackupStore(target.store)
+        point = find_point(arguments.at, backups)
+        text = "\n".join([*describe_point(point, now=datetime.now(UTC)), "A backup is made of it first. Nothing has been changed."])
+        if allowed is Consent.PLAN:
+            emit(options, "PointInTimePlan", point_document(point), text)
+            return ExitCode.OK
+        wanted = backup_of(point, backups, arguments, control.spec())
+    plan = _make_plan(target, control, wanted, arguments)
     if allowed is Consent.PLAN:
         emit(options, "RestorePlan", _document(plan), _text(plan, arguments, decided=False))
         return ExitCode.REFUSED if plan.refused else ExitCode.OK

@@ -38,6 +38,8 @@ _CHANGE_BYTES = 300
 _SETTLED_SECONDS = 1.0
 #: After an error, and between looks whether we lead.
 _PAUSE = timedelta(seconds=2)
+#: A full backup that does not come (no room to prove it, a store that refuses) is not asked for each time the watch begins again.
+_ASK_EVERY = timedelta(minutes=10)
 #: After these nothing can lead on from what was written.
 _ENDS_CHAIN = frozenset({"etcd-compacted", "delta-torn"})
 #: A lease is asked for once; after so many, all are asked for again.
@@ -56,6 +58,7 @@ class DeltaNews:
     #: Why nothing is collected; "" while it is.
     problem: str = ""
     problem_code: str = ""
+    problem_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +135,7 @@ class DeltaCollector:
         self._clock = clock
         self._flush_after = flush_after
         self._leases: dict[int, int] = {}
+        self._asked_at: float | None = None
         self.news = DeltaNews()
 
     async def run(self) -> None:
@@ -139,7 +143,7 @@ class DeltaCollector:
         while True:
             client = self._etcd()
             if client is None:
-                self.news = replace(self.news, collecting=False, problem="", problem_code="")
+                self.news = replace(self.news, collecting=False, problem="", problem_code="", problem_since=None)
             else:
                 try:
                     await self._collect(client)
@@ -150,7 +154,8 @@ class DeltaCollector:
     def _tell(self, error: AgentError) -> None:
         if error.code != self.news.problem_code:
             log.warning("deltas pause (%s): %s", error.code, error)
-        self.news = replace(self.news, collecting=False, problem=str(error), problem_code=error.code)
+        since = self.news.problem_since or self._clock.now()
+        self.news = replace(self.news, collecting=False, problem=str(error), problem_code=error.code, problem_since=since)
 
     async def _collect(self, client: EtcdClient) -> None:
         """Watch and write until we lead no longer, or an error."""
@@ -163,11 +168,11 @@ class DeltaCollector:
                 raise
             log.warning("the deltas of %s end: %s; a new chain begins", start.lineage, error)
             revision = (await client.status()).revision
-            await self._watch(client, self._anew(status.cluster_id, revision), status.version)
+            anew = await asyncio.to_thread(self._anew, status.cluster_id, revision)
+            await self._watch(client, anew, status.version)
 
     async def _watch(self, client: EtcdClient, start: _Start, version: str) -> None:
-        if start.needs_full:
-            await asyncio.to_thread(self._ask_full, f"deltas of {start.lineage} begin at revision {start.revision}")
+        await self._ask_for_full(start)
         buffer = _Buffer(first=start.revision)
         stream = watch_all(client, start=start.revision)
         reading: asyncio.Task[Watched] | None = None
@@ -192,6 +197,12 @@ class DeltaCollector:
                 reading.cancel()
                 await asyncio.wait({reading})
             await stream.aclose()
+
+    async def _ask_for_full(self, start: _Start) -> None:
+        now = self._clock.monotonic()
+        if start.needs_full and (self._asked_at is None or now - self._asked_at >= _ASK_EVERY.total_seconds()):
+            await asyncio.to_thread(self._ask_full, f"deltas of {start.lineage} begin at revision {start.revision}")
+            self._asked_at = now
 
     async def _flush(self, client: EtcdClient, lineage: Lineage, buffer: _Buffer, version: str) -> None:
         """Write what is settled; after it the buffer begins where the delta ends. An error loses the buffer, and etcd is asked again."""
@@ -235,8 +246,15 @@ class DeltaCollector:
         return _Start(lineage=newest, revision=end + 1, needs_full=full is None)
 
     def _anew(self, cluster_id: int, revision: int) -> _Start:
-        """Return a start at the present: changes that were before it belong to no delta."""
-        lineage = Lineage(cluster_id=cluster_id, started_at=self._clock.now().replace(microsecond=0))
+        """Begin a lineage at the present: what was changed before is in no delta of it.
+
+        Its first delta holds nothing, and says since when the present revision is the newest: so the next leader finds the lineage
+        although nothing changed. Every full backup of the lineage is of this revision or a later one.
+        """
+        now = self._clock.now()
+        lineage = Lineage(cluster_id=cluster_id, started_at=now.replace(microsecond=0))
+        moments = (Moment(at=now, revision=revision),)
+        self._deltas.write(lineage, Segment(cluster_id=cluster_id, first=revision, last=revision, changes=(), moments=moments))
         return _Start(lineage=lineage, revision=revision + 1, needs_full=True)
 
 

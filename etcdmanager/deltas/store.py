@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from agents.errors import ConflictError, VerificationError
 from agents.stores.protocol import Store
@@ -16,6 +18,15 @@ from etcdmanager.deltas.segment import Segment, decode, encode, joined
 
 _DIRECTORY = "deltas"
 _NAME = re.compile(r"([^/]+)/(\d{20})-(\d{20})\.delta")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A delta as a listing shows it."""
+
+    span: Span
+    size_bytes: int
+    modified: datetime
 
 
 class DeltaStore:
@@ -29,15 +40,20 @@ class DeltaStore:
         """The URL, for messages."""
         return self._store.url
 
-    def list(self) -> Mapping[Lineage, tuple[Span, ...]]:
-        """Return the spans of all lineages, in order; one listing."""
-        found: dict[Lineage, list[Span]] = defaultdict(list)
+    def stored(self) -> Mapping[Lineage, tuple[Stored, ...]]:
+        """Return what is stored, by lineage, each in order; one listing."""
+        found: dict[Lineage, list[Stored]] = defaultdict(list)
         for entry in self._store.list():
             match = _NAME.fullmatch(entry.key)
             lineage = Lineage.parse(match.group(1)) if match else None
             if match is not None and lineage is not None:
-                found[lineage].append(Span(first=int(match.group(2)), last=int(match.group(3))))
-        return {lineage: tuple(sorted(spans)) for lineage, spans in sorted(found.items())}
+                span = Span(first=int(match.group(2)), last=int(match.group(3)))
+                found[lineage].append(Stored(span=span, size_bytes=entry.size_bytes, modified=entry.modified))
+        return {lineage: tuple(sorted(items, key=lambda item: item.span)) for lineage, items in sorted(found.items())}
+
+    def list(self) -> Mapping[Lineage, tuple[Span, ...]]:
+        """Return the spans of all lineages, in order; one listing."""
+        return {lineage: tuple(item.span for item in items) for lineage, items in self.stored().items()}
 
     def read(self, lineage: Lineage, span: Span) -> Segment:
         """Return a delta; NotFoundError, or VerificationError where it is damaged or not what its name says."""

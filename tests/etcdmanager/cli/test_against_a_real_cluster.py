@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from agents.exit_codes import ExitCode
+from etcdmanager.deltas.point_in_time import PointInTime
+from tests.support.etcd_binaries import etcd_binaries
 from tests.support.managers import ManagerGroup, manager_group
 
 pytestmark = [pytest.mark.etcd, pytest.mark.slow]
@@ -64,4 +66,39 @@ def test_an_operator_backs_up_is_kept_from_losing_data_restores_and_undoes(tmp_p
         assert await written(group) == b"bad"
 
     with manager_group(tmp_path, 1) as group:
+        asyncio.run(scenario(group))
+
+
+def test_a_cluster_goes_back_to_any_moment_between_two_backups_though_its_leader_died(tmp_path: Path) -> None:
+    async def revision(group: ManagerGroup) -> int:
+        async with group.client("etcd-a") as client:
+            return (await client.status()).revision
+
+    def written_up_to(group: ManagerGroup, wanted: int) -> bool:
+        windows = PointInTime(group.backups).windows()
+        return any(window.last_revision >= wanted for window in windows)
+
+    async def scenario(group: ManagerGroup) -> None:
+        group.start_all()
+        await group.until_written("etcd-a", b"key", b"first")
+        await group.until(lambda: bool(group.backups.list()))
+        await group.until_written("etcd-a", b"key", b"good")
+        good = await revision(group)
+        await group.until(lambda: written_up_to(group, good), within=60)
+        group.kill(group.leader())
+        await group.until_written("etcd-a", b"key", b"bad")
+        bad = await revision(group)
+        await group.until(lambda: written_up_to(group, bad), within=60)
+        listed = await etcd_manager(group, "list-backups")
+        assert "any moment from" in listed.stdout, listed.stdout
+        words = ("--at", str(good).zfill(5), "--binaries", str(etcd_binaries("default")), "--discard-newer")
+        plan = await etcd_manager(group, "restore-backup", "main", *words)
+        assert (plan.returncode, "Nothing has been changed" in plan.stdout) == (ExitCode.OK, True), plan.stderr
+
+        restored = await etcd_manager(group, "restore-backup", "main", *words, "--yes", "--cluster", CLUSTER, "--json")
+
+        assert restored.returncode == ExitCode.OK, restored.stderr
+        assert await written(group) == b"good"
+
+    with manager_group(tmp_path, 3) as group:
         asyncio.run(scenario(group))
