@@ -22,9 +22,12 @@ from etcdmanager.leader.view import Peer, Running
 ROOM_FACTOR = 2.5
 #: Below this nobody is told: a small cluster's restore needs 200 MB for its log whatever the database's size is.
 _ROOM_AT_LEAST_BYTES = 256 << 20
-#: When the operator is told, and below what a quota counts as kept again.
+#: When the operator is told.
 _QUOTA_WARNS = 0.8
-_QUOTA_KEPT = 0.9
+#: What must be free below the quota before the alarm is cleared: a tenth, and at least some requests of the largest size. etcd raises it
+#: for the request that would not fit, so a small database may be well below its quota then (seen: 22 of 25 MB).
+_ROOM_BELOW_QUOTA = 0.1
+_ROOM_BELOW_QUOTA_BYTES = 16 << 20
 #: Defragmenting for less than a tenth is not worth the pause, even where the quota is reached.
 _WORTH_BELOW = 0.9
 #: A member that was defragmented just now and is still large holds that much.
@@ -62,16 +65,14 @@ def relieve_nospace(view: Running) -> Answer:
     if not raised:
         return None
     serving = [p for p in view.peers if p.etcd is not None]
-    if all(_size(p) < _QUOTA_KEPT * _quota(p) for p in serving):
+    if all(_has_room(p) for p in serving):
         return Disarm(alarms=raised)
     upkeep, now = view.seen.upkeep, view.seen.now
     done = dict(upkeep.defragmented)
     large = tuple(
         p
         for p in serving
-        if _size(p) >= _QUOTA_KEPT * _quota(p)
-        and _in_use(p) < _WORTH_BELOW * _size(p)
-        and (p.id not in done or now - done[p.id] > _NOT_AGAIN_WITHIN)
+        if not _has_room(p) and _in_use(p) < _WORTH_BELOW * _size(p) and (p.id not in done or now - done[p.id] > _NOT_AGAIN_WITHIN)
     )
     if large:
         return _defragment(view, large)
@@ -127,6 +128,12 @@ def _size(peer: Peer) -> int:
 def _in_use(peer: Peer) -> int:
     """Return how much of the file holds something; all of it where etcd does not say."""
     return (peer.etcd.db_in_use_bytes or peer.etcd.db_size_bytes) if peer.etcd is not None else 0
+
+
+def _has_room(peer: Peer) -> bool:
+    """Return whether etcd could take writes for a while."""
+    quota = _quota(peer)
+    return quota - _size(peer) >= max(_ROOM_BELOW_QUOTA * quota, min(_ROOM_BELOW_QUOTA_BYTES, quota / 2))
 
 
 def _quota(peer: Peer) -> int:
