@@ -18,8 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents.cli import table
 from tests.machines.harness.bed import Bed
@@ -27,6 +26,7 @@ from tests.machines.harness.machine import Machine
 from tests.machines.harness.rootfs import CACHE
 from tests.machines.test_first_light import WITH_CREDENTIALS, Light
 
+ROOT = Path(__file__).resolve().parents[1]
 #: Seconds (issue 3, item 7).
 NOTHING_TO_DO, PREPARED = 3.0, 10.0
 
