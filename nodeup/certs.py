@@ -1,6 +1,6 @@
 """The certificates that a plan puts on the machine: where each is, whose it is, until when, who uses it, and whether it is good. Pure.
 
-Contents are given; nothing is read here. Renewing is the engine's work: a kept certificate that is gone is issued anew, and what
+Contents are given; nothing is read here. Renewing is the engine's work: a kept certificate that is empty is issued anew, and what
 it is made into restarts what uses it (`nodeup.resources.certificate`).
 """
 
@@ -156,7 +156,7 @@ def cut(plan: Iterable[AnyResource], names: Collection[str], found: Collection[P
 
 
 def kept_path(name: str) -> str:
-    """Return where nodeup keeps a certificate that it issued; without it a new one is issued."""
+    """Return where nodeup keeps a certificate that it issued; when that holds none, a new one is issued."""
     return f"{CERTIFICATES}/{name.replace('/', '_')}.crt"
 
 

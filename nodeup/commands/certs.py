@@ -137,7 +137,7 @@ def _plan_lines(chosen: Collection[str], touched: Sequence[Place]) -> list[str]:
 
 
 def _carry_out(options: Options, chosen: Collection[str], ids: Collection[str]) -> None:
-    """Forget the kept certificates and converge what they are made into; after a crash in between, the next apply issues them."""
+    """Empty the kept certificates and converge what they are made into; after a crash in between, the next apply issues them."""
     import threading
 
     from agents.clock import SystemClock
@@ -157,7 +157,8 @@ def _carry_out(options: Options, chosen: Collection[str], ids: Collection[str]) 
         progress = Progress(host, clock)
         progress.attempt(1)
         for name in sorted(chosen):
-            host.remove(kept_path(name))
+            # Empty, not gone: one that is gone may be taken over from where it is used.
+            host.write(kept_path(name), b"", mode=0o600)
         result = attempt(
             options, progress, threading.Event(), new_recorder(host, clock, "certs renew"), choose=lambda session: _cut(session.graph, ids)
         )
