@@ -76,7 +76,7 @@ def _flags(context: PlanContext, section: Section) -> list[str]:
         bind_address = context.aws.local_ipv4
     complete = section.with_fields(
         {
-            "hostnameOverride": context.hostname_override or section.text("hostnameOverride") or None,
+            "hostnameOverride": context.hostname_override or None,
             "bindAddress": bind_address or None,
             "master": section.text(
                 "master", "https://127.0.0.1" if context.is_control_plane else f"https://{context.internal_name('api')}"

@@ -70,7 +70,8 @@ def kubelet_section(context: PlanContext) -> Section:
     Labels are taken out: a kubelet must not label its own node (NodeRestriction), kops-controller does it.
     """
     kubelet = context.spec.kubelet
-    changes: dict[str, object | None] = {"nodeLabels": None}
+    # Its name is the one that its certificates are made out to, whatever the section says; kops overwrites it too.
+    changes: dict[str, object | None] = {"nodeLabels": None, "hostnameOverride": context.hostname_override or None}
     if not kubelet.has("runtimeRequestTimeout"):
         changes["runtimeRequestTimeout"] = _RUNTIME_REQUEST_TIMEOUT
     if context.is_control_plane and context.spec.kubernetes_version.at_least(1, 35):
@@ -82,8 +83,6 @@ def kubelet_section(context: PlanContext) -> Section:
     if not kubelet.text("resolvConf") and _resolves_by_loopback(context):
         # A pod could not reach the stub resolver that the machine's own resolv.conf names.
         changes["resolvConf"] = _RESOLVED
-    if context.hostname_override:
-        changes["hostnameOverride"] = context.hostname_override
     return kubelet.with_fields(changes)
 
 

@@ -59,7 +59,9 @@ def _block_storage(section: Section) -> Iterator[str]:
     yield "[BlockStorage]"
     yield f"bs-version={section.text('bs-version')}"
     yield f"ignore-volume-az={section.text('ignore-volume-az', 'false')}"
-    yield f"ignore-volume-microversion={section.text('ignoreVolumeMicroVersion', 'false')}"
+    # Both spellings: kops' own API has had this field in the style of its neighbours and in that of Kubernetes.
+    microversion = section.text("ignore-volume-microversion") or section.text("ignoreVolumeMicroVersion", "false")
+    yield f"ignore-volume-microversion={microversion}"
     yield ""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agents.errors import SpecError
+from nodeup.render.flags import duration_of
 from nodeup.render.toml import TomlTree, TomlValue, render_toml
 from nodeup.spec.section import Section
 
@@ -102,7 +103,7 @@ def _nri_settings(nri: Section | None) -> Iterator[Setting]:
         return
     yield ("plugins", _NRI, "disable"), False
     for key, setting in (("pluginRequestTimeout", "plugin_request_timeout"), ("pluginRegistrationTimeout", "plugin_registration_timeout")):
-        if timeout := nri.text(key):
+        if timeout := duration_of(nri, key):
             yield ("plugins", _NRI, setting), timeout
 
 

@@ -48,3 +48,46 @@ def test_credentials_of_openstack_are_readable_for_root_alone() -> None:
     lines = file.content.content.reveal().decode().splitlines()
     assert {'password="hush"', 'tenant-id="tenant"', 'auth-url=""', "lb-method=ROUND_ROBIN", "use-octavia=true"} <= set(lines)
     assert lines[-3:] == ["[Networking]", "public-network-name=net", ""]
+
+
+def _openstack(openstack: dict[str, object], environment: dict[str, str]) -> list[str]:
+    context = control_plane(cloud="openstack", config={"Openstack": openstack})
+    (file,) = plan_cloud_config(replace(context, facts=replace(context.facts, environment=environment)))
+    assert isinstance(file, File)
+    assert isinstance(file.content, SecretLiteral)
+    return file.content.content.reveal().decode().splitlines()
+
+
+def test_openstack_without_choices_has_its_credentials_alone() -> None:
+    lines = _openstack({}, {"OS_TENANT_ID": "old", "OS_PROJECT_ID": "new", "OS_APPLICATION_CREDENTIAL_ID": "id"})
+    assert lines[0] == "[global]"
+    assert len([line for line in lines if "=" in line]) == 10
+    assert {'tenant-id="old"', 'application-credential-id="id"', 'username=""'} <= set(lines)
+
+
+def test_openstacks_load_balancer_storage_and_network_have_sections_in_this_order() -> None:
+    openstack = {
+        "loadbalancer": {
+            "floatingNetworkID": "f",
+            "method": "m",
+            "provider": "octavia",
+            "useOctavia": True,
+            "ingressHostnameSuffix": "x.io",
+        },
+        "monitor": {"delay": "1m", "timeout": "30s", "maxRetries": 3},
+        "blockStorage": {"bs-version": "v3", "ignore-volume-az": True, "ignore-volume-microversion": True},
+        "network": {"ipv6SupportDisabled": False, "internalNetworkNames": ["a", "b"], "addressSortOrder": "10.0.0.0/8"},
+    }
+    text = "\n".join(_openstack(openstack, {}))
+    assert text.partition("[LoadBalancer]")[2].split() == [
+        "floating-network-id=f", "lb-method=m", "lb-provider=octavia", "use-octavia=true", "manage-security-groups=false",
+        "enable-ingress-hostname=false", "ingress-hostname-suffix=x.io",
+        "create-monitor=yes", "monitor-delay=1m", "monitor-timeout=30s", "monitor-max-retries=3",
+        "[BlockStorage]", "bs-version=v3", "ignore-volume-az=true", "ignore-volume-microversion=true",
+        "[Networking]", "ipv6-support-disabled=false", "internal-network-name=a", "internal-network-name=b",
+        "address-sort-order=10.0.0.0/8",
+    ]  # fmt: skip
+
+
+def test_a_network_of_openstack_without_choices_has_no_section() -> None:
+    assert "[Networking]" not in _openstack({"network": {"availabilityZoneHints": ["a"]}}, {})

@@ -141,3 +141,11 @@ def test_before_2_0_one_plugin_is_all_of_cri() -> None:
 def test_kops_writes_format_3_for_containerd_1_7() -> None:
     context = plan_context(config={"containerdConfig": {"version": "1.7.28"}}, profile=Profile.KOPS, members=MEMBERS)
     assert tomllib.loads(text_of(plan_containerd(context), "/etc/containerd/config.toml"))["version"] == 3
+
+
+def test_time_outs_of_nri_are_written_as_go_writes_durations() -> None:
+    plugins = _config(nri={"pluginRequestTimeout": "90s", "pluginRegistrationTimeout": "5s"})["plugins"]
+    assert isinstance(plugins, dict)
+    wanted = {"disable": False, "plugin_request_timeout": "1m30s", "plugin_registration_timeout": "5s"}
+    assert plugins["io.containerd.nri.v1.nri"] == wanted
+    assert "io.containerd.nri.v1.nri" not in str(_config(nri={"enabled": False, "pluginRequestTimeout": "5s"}))

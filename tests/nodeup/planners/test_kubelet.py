@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agents.documents import load_yaml
@@ -154,3 +156,27 @@ def test_mirrors_in_amazons_registry_get_its_passwords_in_a_lasting_order() -> N
     document = load_yaml(text, where="test")
     assert isinstance(document, dict)
     assert document["providers"][0]["matchImages"][-2:] == ["a.io", "docker.io"]
+
+
+@pytest.mark.parametrize("cloud", ["metal", "hetzner"])
+def test_a_name_in_the_section_never_differs_from_that_of_the_certificates(cloud: str) -> None:
+    context = plan_context(cloud=cloud, kubelet={"hostnameOverride": "another"}, private_ipv4="10.0.0.3")
+    assert "--hostname-override" not in _arguments(context)
+    assert context.node_name == "host-1"
+
+
+def test_nodes_named_by_address_need_an_address_in_their_name() -> None:
+    context = plan_context(config={"useIPBasedNodeNames": True})
+    assert context.node_name == "ip-172-20-0-7.us-test-1.compute.internal"
+    aws = context.aws
+    assert aws is not None
+    east = replace(context, facts=replace(context.facts, cloud=replace(aws, region="us-east-1")))
+    assert east.node_name == "ip-172-20-0-7.ec2.internal"
+    by_id_named = replace(aws, local_hostname="i-0123.us-test-1.compute.internal")
+    with pytest.raises(SpecError, match="named by address"):
+        _ = replace(context, facts=replace(context.facts, cloud=by_id_named)).node_name
+
+
+def test_without_a_directory_for_static_pods_none_is_made() -> None:
+    planned = by_id(plan_kubelet(plan_context(kubelet={"podManifestPath": None})))
+    assert [name for name in planned if name.startswith("directory:")] == ["directory:/var/lib/kubelet", "directory:/etc/cni/net.d/"]
