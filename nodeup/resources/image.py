@@ -12,8 +12,9 @@ from nodeup.resources.protocol import STATE_DIRECTORY, RunContext
 
 QUERY_DEADLINE = timedelta(seconds=20)
 IMPORT_DEADLINE = timedelta(minutes=10)
-#: Kubernetes' namespace in containerd.
-_CTR = ("ctr", "--namespace", "k8s.io", "images")
+#: Kubernetes' namespace in containerd. Without its own time-out ctr tries for as long as it is let where containerd does not run, and a
+#: plan would wait for each image.
+_CTR = ("ctr", "--connect-timeout", "5s", "--namespace", "k8s.io", "images")
 #: Records of imported archives, by the archive's hash: which names it brought.
 IMPORTS = f"{STATE_DIRECTORY}/images"
 

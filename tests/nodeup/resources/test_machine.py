@@ -176,8 +176,11 @@ def test_a_device_that_is_not_there_may_come(disk: FakeHost) -> None:
 def test_a_pulled_image_is_pulled_once() -> None:
     host = FakeHost()
     names: set[str] = set()
-    host.answer(("ctr", "--namespace", "k8s.io", "images", "list"), effect=lambda argv: result(argv, stdout="\n".join(names)))
-    host.answer(("ctr", "--namespace", "k8s.io", "images", "pull"), effect=lambda argv: names.add(argv[-1]))
+    host.answer(
+        ("ctr", "--connect-timeout", "5s", "--namespace", "k8s.io", "images", "list"),
+        effect=lambda argv: result(argv, stdout="\n".join(names)),
+    )
+    host.answer(("ctr", "--connect-timeout", "5s", "--namespace", "k8s.io", "images", "pull"), effect=lambda argv: names.add(argv[-1]))
     image = PulledImage(name="registry.example.com/pause:3.10")
 
     image.apply(host, run_context(host), image.read(host, run_context(host)))
@@ -194,8 +197,11 @@ def test_an_image_archive_is_imported_once_and_again_when_its_image_is_gone(tmp_
         names.add("registry.example.com/x:1")
         return result(argv, stdout="unpacking registry.example.com/x:1 (sha256:00)...done\n")
 
-    host.answer(("ctr", "--namespace", "k8s.io", "images", "list"), effect=lambda argv: result(argv, stdout="\n".join(names)))
-    host.answer(("ctr", "--namespace", "k8s.io", "images", "import"), effect=load)
+    host.answer(
+        ("ctr", "--connect-timeout", "5s", "--namespace", "k8s.io", "images", "list"),
+        effect=lambda argv: result(argv, stdout="\n".join(names)),
+    )
+    host.answer(("ctr", "--connect-timeout", "5s", "--namespace", "k8s.io", "images", "import"), effect=load)
     image = ImageArchive(sources=((tmp_path / "image.tar").as_uri(),), hash=f"sha256:{hashlib.sha256(b'tar').hexdigest()}")
     assert image.read(host, run_context(host)) is None
 
