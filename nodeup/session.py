@@ -28,8 +28,10 @@ from nodeup.bootstrap.worker import Worker
 from nodeup.bundle.seeded import Seeded, open_seeded
 from nodeup.engine.context import EngineContext
 from nodeup.engine.graph import Graph, build_graph
+from nodeup.engine.in_place import find_in_place
 from nodeup.engine.journal import Digests, Journal
 from nodeup.engine.owned import obsolete, read_manifest, split_foreign
+from nodeup.engine.superseded import superseded_pods
 from nodeup.facts import Facts
 from nodeup.facts_file import GivenFacts
 from nodeup.load import CORRECT_SPECIFICATION, OpenBlobs, hinted, load_boot_config, load_node_spec
@@ -150,6 +152,8 @@ def open_session(
         journal=Journal(host),
         keysets=spec.keysets,
         check_program=program_check(host, facts.architecture),
+        # Once a run was complete, what is not kept is wanted anew (`nodeup certs`).
+        find_in_place=None if read_manifest(host).settled else find_in_place(host, planned),
         addresses=tuple(address for interface in facts.interfaces for address in interface.addresses),
         obtain=worker.obtain,
         on_wait=on_step_wait,
@@ -157,6 +161,9 @@ def open_session(
         completes=lifecycle_completer(facts.cloud, options.environment) if options.ask_network else None,
     )
     former, foreign = _former_things(planned, options, host, context) if options.removes else ((), ())
+    if options.removes and options.profile is Profile.NATIVE:
+        pods = superseded_pods(host, planned, lambda: plan(spec, facts, Profile.KOPS))
+        former = (*former, *(pod for pod in pods if pod.id not in {step.id for step in former}))
     return Session(
         host=host,
         clock=clock,

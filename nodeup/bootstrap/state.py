@@ -154,6 +154,13 @@ def forget_keys(host: Host, names: Iterable[str]) -> None:
         host.remove(certificate_path(name))
 
 
+def write_keys(host: Host, keys: Mapping[str, Secret]) -> None:
+    """Keep keys that were made elsewhere: by kops' own nodeup, which this one follows."""
+    host.make_directory(BOOTSTRAP, mode=0o700)
+    for name, key in sorted(keys.items()):
+        host.write(key_path(name), key.reveal(), mode=0o600)
+
+
 def write_certificates(host: Host, certificates: Mapping[str, bytes]) -> None:
     """Keep what was issued."""
     host.make_directory(BOOTSTRAP, mode=0o700)

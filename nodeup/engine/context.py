@@ -12,10 +12,12 @@ from agents.errors import InvariantError, NotFoundError, SpecError, TransientErr
 from agents.host.distribution import Distribution
 from agents.pki.keypair import Keypair, load_certificate, load_private_key
 from agents.pki.keyset import Keyset
+from agents.secret import Secret
 from agents.status import Waiting
 from agents.timestamps import format_timestamp
 from nodeup.assets.cache import AssetCache
 from nodeup.bootstrap.state import WantedCertificates
+from nodeup.engine.in_place import FindInPlace
 from nodeup.engine.journal import Digests, Journal
 from nodeup.engine.probe import probe
 from nodeup.resources.protocol import ArchiveMember
@@ -38,6 +40,8 @@ class EngineContext:
     keysets: Mapping[str, Keyset]
     #: Raises SpecError for a program (its name, its path) that this machine cannot execute; None where nothing is checked.
     check_program: Callable[[str, str], None] | None = None
+    #: Finds certificates in the files that they will be written to; None where nobody looks.
+    find_in_place: FindInPlace | None = None
     #: Interface addresses in CIDR form.
     addresses: tuple[str, ...] = ()
     #: Asks kops-controller; None on nodes that sign for themselves.
@@ -121,6 +125,10 @@ class EngineContext:
             raise VerificationError(f"keyset {name}, key {keypair_id}: {error}", code=error.code) from error
         _check_ca(name, keypair, self.now())
         return keypair
+
+    def certificate_in_place(self, producer: str, cert_output: str, key_output: str) -> tuple[bytes, Secret] | None:
+        """Look into the files of the plan."""
+        return None if self.find_in_place is None else self.find_in_place(producer, cert_output, key_output)
 
     def obtain_certificates(self, wanted: WantedCertificates) -> None:
         """Ask kops-controller."""

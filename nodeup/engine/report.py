@@ -12,7 +12,7 @@ from nodeup.engine.diff import Difference, FieldChange, shown
 from nodeup.engine.graph import Step
 from nodeup.engine.restarts import Restart, restarts
 from nodeup.resources.asset import Asset
-from nodeup.resources.certificate import BootstrapCertificates, Certificate, Kubeconfig
+from nodeup.resources.certificate import TAKEN_OVER, BootstrapCertificates, Certificate, Kubeconfig
 from nodeup.resources.content import Found, Literal
 from nodeup.resources.file import File
 from nodeup.resources.former import FormerFile, FormerUnit
@@ -176,6 +176,9 @@ def _former_text(step: FormerFile | FormerUnit, actual: object) -> str:
 
 def _issuance(step: Certificate | BootstrapCertificates, actual: object) -> str:
     defect = actual.defect if isinstance(actual, Certificate | BootstrapCertificates) else ""
+    if defect == TAKEN_OVER:
+        names = step.name if isinstance(step, Certificate) else ", ".join(step.names)
+        return f"certificate {names}: keep what kops' own nodeup left"
     if isinstance(step, Certificate):
         return f"certificate {step.name}: issue it, because {defect or 'there is none yet'}"
     return f"certificates {', '.join(step.names)}: ask kops-controller, because {defect or 'there are none yet'}"

@@ -27,6 +27,10 @@ BACKDATED = timedelta(hours=48)
 RENEW_BEFORE = VALIDITY / 3
 
 
+#: The certificates are only where kops' own nodeup put them; nobody needs to be asked for others.
+TAKEN_OVER = "kops' nodeup left good ones, which are kept"
+
+
 class CertificateType(Enum):
     """What a certificate may be used for; the values are kops' spelling."""
 
@@ -66,15 +70,20 @@ class Certificate:
         from agents.pki.expiry import reason_to_reissue
 
         try:
-            leaf, key = host.read(self._path("crt")), Secret(host.read(self._path("key")))
+            kept: tuple[bytes, Secret] | None = host.read(self._path("crt")), Secret(host.read(self._path("key")))
         except NotFoundError:
+            kept = None
+        # kops' own nodeup keeps certificates only where they are used.
+        found = context.certificate_in_place(self.id, "cert", "key") if kept is None else kept
+        if found is None:
             return None
+        leaf, key = found
         signer = context.signer(self.signer, self.keypair_id)
         reason = reason_to_reissue(leaf, key, self._request(), signer=signer, now=context.now(), renew_before=RENEW_BEFORE)
         if reason is not None:
-            return replace(self, defect=reason)
+            return None if kept is None else replace(self, defect=reason)
         context.keep_outputs(self.id, self._outputs(leaf, key, signer.certificate_pem))
-        return self
+        return self if kept is not None else replace(self, defect=TAKEN_OVER)
 
     def apply(self, host: Host, context: RunContext, actual: Certificate | None) -> None:
         """Issue the certificate with a new key; after a crash in between, key and certificate do not match and both are made anew."""
@@ -82,16 +91,27 @@ class Certificate:
         from agents.pki.keypair import generate_rsa_key
 
         signer = context.signer(self.signer, self.keypair_id)
+        if (
+            actual is not None
+            and actual.defect == TAKEN_OVER
+            and (found := context.certificate_in_place(self.id, "cert", "key")) is not None
+        ):
+            self._keep(host, *found)
+            context.keep_outputs(self.id, self._outputs(*found, signer.certificate_pem))
+            return
         if not signer.key:
             raise SpecError(f"the key {self.keypair_id} of keyset {self.signer} has no private part, so it cannot sign {self.name}")
         key = generate_rsa_key()
         now = context.now()
         not_after = now + validity_on(context.address_texts())
         leaf = issue(self._request(), signer=signer, key=key, not_before=now - BACKDATED, not_after=not_after)
+        self._keep(host, leaf, key)
+        context.keep_outputs(self.id, self._outputs(leaf, key, signer.certificate_pem))
+
+    def _keep(self, host: Host, leaf: bytes, key: Secret) -> None:
         host.make_directory(CERTIFICATES, mode=0o700)
         host.write(self._path("key"), key.reveal(), mode=0o600)
         host.write(self._path("crt"), leaf, mode=0o600)
-        context.keep_outputs(self.id, self._outputs(leaf, key, signer.certificate_pem))
 
     def _path(self, suffix: str) -> str:
         return f"{CERTIFICATES}/{self.name.replace('/', '_')}.{suffix}"
@@ -205,7 +225,7 @@ class BootstrapCertificates:
 
         found = read_certificates(host, self.names)
         if self.names and not found:
-            return None
+            return self._in_place(context)
         defects = judge(self._wanted(), found, now=context.now()).defects
         if defects:
             return replace(self, defect="; ".join(f"{name}: {why}" for name, why in sorted(defects.items())))
@@ -214,8 +234,34 @@ class BootstrapCertificates:
         return self
 
     def apply(self, host: Host, context: RunContext, actual: BootstrapCertificates | None) -> None:
-        """Have them issued; the keys stay what they are, so that a crash in between costs one more request and nothing else."""
-        context.obtain_certificates(self._wanted())
+        """Have them issued; the keys stay what they are, so that a crash in between costs one more request and nothing else.
+
+        What kops' own nodeup left is kept in place of that.
+        """
+        from nodeup.bootstrap.state import write_certificates, write_keys, write_request
+
+        if actual is None or actual.defect != TAKEN_OVER:
+            context.obtain_certificates(self._wanted())
+            return
+        found = self._found_in_place(context)
+        write_request(host, self._wanted())
+        write_keys(host, {name: key for name, (_, key) in found.items()})
+        write_certificates(host, {name: certificate for name, (certificate, _) in found.items()})
+
+    def _in_place(self, context: RunContext) -> BootstrapCertificates | None:
+        """Return it with the defect TAKEN_OVER where all of them are in the files that shall hold them, and good; else None."""
+        from nodeup.bootstrap.state import judge
+
+        found = self._found_in_place(context)
+        if judge(self._wanted(), found, now=context.now()).defects:
+            return None
+        for name, (certificate, key) in found.items():
+            context.keep_outputs(self.id, {f"{name}.cert": certificate, f"{name}.key": key.reveal()})
+        return replace(self, defect=TAKEN_OVER)
+
+    def _found_in_place(self, context: RunContext) -> dict[str, tuple[bytes, Secret]]:
+        pairs = {name: context.certificate_in_place(self.id, f"{name}.cert", f"{name}.key") for name in self.names}
+        return {name: pair for name, pair in pairs.items() if pair is not None}
 
     def _wanted(self) -> WantedCertificates:
         from nodeup.bootstrap.state import WantedCertificates

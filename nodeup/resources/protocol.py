@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from agents.host.protocol import Host
+from agents.secret import Secret
 
 if TYPE_CHECKING:
     from agents.host.distribution import Distribution
@@ -91,6 +92,10 @@ class RunContext(Protocol):
 
     def signer(self, name: str, keypair_id: str) -> Keypair:
         """Return a key pair of the cluster's keysets; NotFoundError when this node holds no such key."""
+        ...
+
+    def certificate_in_place(self, producer: str, cert_output: str, key_output: str) -> tuple[bytes, Secret] | None:
+        """Return a certificate and its key, unjudged, from the files that shall hold these outputs; None where they hold none."""
         ...
 
     def obtain_certificates(self, wanted: WantedCertificates) -> None:
