@@ -390,6 +390,16 @@ def test_a_stranger_is_refused_and_waits(node: Node) -> None:
     assert caught.value.code == "bootstrap-denied"
 
 
+@pytest.mark.parametrize(("ahead", "said"), [(timedelta(hours=1), "1 h 0 min behind"), (timedelta(minutes=-7), "7 min ahead of")])
+def test_a_denied_node_whose_clock_is_off_says_by_how_much(node: Node, ahead: timedelta, said: str) -> None:
+    node.controller.now = node.controller.inventory.now = lambda: node.clock.now() + ahead
+
+    with pytest.raises(DeadlineError, match=rf"answered 403: .*; this machine's clock is {said} the server's") as caught:
+        node.worker().node_config()
+
+    assert "timedatectl" in caught.value.hint
+
+
 def test_with_a_copy_a_denied_node_goes_on(node: Node) -> None:
     node.pinned = False
     node.join()
