@@ -117,7 +117,7 @@ class Upkeep:
 
     def with_revision(self, now: datetime, revision: int) -> Upkeep:
         """Return this with a revision noted, at most one a minute, and none kept beyond the newest old one."""
-        if not revision or (self.revisions and now - self.revisions[-1][0] < _REVISION_EVERY):
+        if not revision or (self.revisions and now - self.revisions[-1][0] < min(_REVISION_EVERY, self.policy.compact_older_than / 5)):
             return self
         old = [kept for kept in self.revisions if now - kept[0] >= self.policy.compact_older_than][-1:]
         young = [kept for kept in self.revisions if now - kept[0] < self.policy.compact_older_than]
