@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import pytest
 import yaml
 
 from agents.errors import SpecError
+from nodeup.facts import Interface
 from nodeup.planners.certificates import BOOTSTRAP
 from nodeup.planners.context import PlanContext
 from nodeup.planners.kube_apiserver import plan_kube_apiserver
@@ -126,3 +128,29 @@ def test_audit_logs_and_policies_are_mounted_by_their_directories() -> None:
     assert "auditlogpathdir" not in {
         mount["name"] for mount in cast("list[dict[str, object]]", container(control_plane(server={"auditLogPath": "-"}))["volumeMounts"])
     }
+
+
+def test_a_machine_of_ones_own_announces_its_first_global_address_where_pods_have_ipv6_only() -> None:
+    networking = {"nonMasqueradeCIDR": "::/0", "serviceClusterIPRange": "fd00:5e4f:ce::/108"}
+    context = control_plane(cloud="metal", config={"Networking": networking})
+    interfaces = (
+        Interface(name="lo", mac="", physical=False, addresses=("127.0.0.1/8", "::1/128")),
+        Interface(name="ens5", mac="", physical=True, addresses=("10.0.0.3/24", "fe80::1/64", "2001:db8::5/64", "2001:db8::6/64")),
+    )
+    assert "--advertise-address=2001:db8::5" in args(replace(context, facts=replace(context.facts, interfaces=interfaces)))
+    assert not [flag for flag in args(context) if flag.startswith("--advertise-address")]
+
+
+def test_at_hetzner_the_private_address_is_announced_and_certified() -> None:
+    context = control_plane(cloud="hetzner", private_ipv4="10.0.0.3")
+    assert "--advertise-address=10.0.0.3" in args(context)
+    certificate = by_id(plan_kube_apiserver(context))["certificate:master"]
+    assert isinstance(certificate, Certificate)
+    assert certificate.alternate_names[-1] == "10.0.0.3"
+
+
+@pytest.mark.parametrize("cidr", ["no range", "10.0.0.0/33", "::"])
+def test_a_range_of_services_that_is_none_is_said(cidr: str) -> None:
+    networking = {"nonMasqueradeCIDR": "100.64.0.0/10", "serviceClusterIPRange": cidr}
+    with pytest.raises(SpecError, match=r"Networking\.serviceClusterIPRange"):
+        list(plan_kube_apiserver(control_plane(config={"Networking": networking})))
