@@ -61,6 +61,7 @@ from etcdmanager.peering.client import PeerClient
 from etcdmanager.peering.discovery import Discovery, FileDiscovery, StaticDiscovery
 from etcdmanager.peering.gossip import Gossip
 from etcdmanager.peering.messages import CAPABILITY, PROMISES, PeerInfo
+from etcdmanager.peering.renewal import ManagerTls, keep_fresh
 from etcdmanager.peering.server import PeerServer
 from etcdmanager.peering.tls import PeerTls
 from etcdmanager.report import agent_name
@@ -116,12 +117,12 @@ class Manager:
     async def _run(self, daemon: Daemon, identity: Identity, held: DataDirectoryLock) -> None:
         config, now = self._config, self._clock.now
         terms = Terms(lifetime=config.certificate_lifetime, renew_before=config.certificate_renew_before, key_kind=config.key_kind)
-        server_tls, client_tls = await asyncio.to_thread(self._manager_tls, identity, terms)
+        tls = None if config.insecure else await asyncio.to_thread(ManagerTls, lambda: self._manager_tls(identity, terms))
         authorities = await asyncio.to_thread(self._authorities)
         own = PeerInfo(id=identity.peer_id, endpoints=(endpoint(identity.address, config.grpc_port),), capabilities=(CAPABILITY, PROMISES))
         gossip = Gossip(
             own,
-            dial=lambda peer, where: PeerClient(peer, where, tls=client_tls),
+            dial=lambda peer, where: PeerClient(peer, where, tls=tls.client() if tls is not None else None),
             discoveries=self._discoveries(own),
             clock=self._clock,
             discovery_interval=config.discovery_poll_interval,
@@ -161,11 +162,12 @@ class Manager:
         )
         sources = Sources(deltas=deltas, handlers=handlers, gossip=gossip, lock=lock, leader=leader, store=store)
         teller = Teller(config, self._host, self._clock, sources, show=daemon.status)
-        server = PeerServer(gossip, handlers, endpoint=own.endpoints[0], tls=server_tls)
+        server = PeerServer(gossip, handlers, endpoint=own.endpoints[0], tls=tls.server if tls is not None else None)
         await server.start()
         try:
             loops = [gossip.run(), member.run(), keep_lock(lock), leader.run(), teller.run(), _watch_ground(held)]
             loops += [] if config.no_deltas else [deltas.run()]
+            loops += [] if tls is None else [keep_fresh(tls, gossip)]
             await self._supervise(daemon, loops, teller)
         finally:
             await self._let_go(lock)
@@ -207,9 +209,7 @@ class Manager:
 
     # --- certificates
 
-    def _manager_tls(self, identity: Identity, terms: Terms) -> tuple[PeerTls | None, PeerTls | None]:
-        if self._config.insecure:
-            return None, None
+    def _manager_tls(self, identity: Identity, terms: Terms) -> tuple[PeerTls, PeerTls]:
         authority = load_authority(self._host, self._config.pki_dir, MANAGER_CA)
         shelf = CertificateShelf(self._host, terms)
         return shelf.manager(authority, pki_dir=self._config.pki_dir, peer_id=identity.peer_id, now=self._clock.now())

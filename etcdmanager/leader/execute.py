@@ -18,12 +18,14 @@ from typing import assert_never
 from agents.errors import NotFoundError, TransientError
 from etcdmanager.control.commands import BackupAnswer, BackupRequest, Formation
 from etcdmanager.control.member_requests import MemberAnswer
+from etcdmanager.etcd.answers import Member
 from etcdmanager.leader import actions as a
 from etcdmanager.leader.group import Surroundings
 from etcdmanager.leader.hands import SHORT, Hands, Order, new_token
 from etcdmanager.leader.maintain import UpkeepExecutor
 from etcdmanager.leader.restoring import RestoreExecutor
 from etcdmanager.peering import messages as m
+from etcdmanager.spec import EtcdNode
 
 log = logging.getLogger(__name__)
 
@@ -189,14 +191,21 @@ class Executor:
     async def _add_learner(self, order: Order, name: str, *, list_first: bool) -> None:
         """Prepare the peer, list it as a learner, have it join. Cut off after listing, `join_learner` goes on from there."""
         serving, peer = order.serving(), order.peer(name)
-        members = [p.node.name for p in order.view.configured if p.cluster_token == serving.cluster_token]
+        # etcd compares this with its list and ends where they differ: who was removed may still be configured, who is listed may be away.
+        listed = tuple(_node_of(member) for member in order.view.members or () if member.name and member.name != peer.node.name)
         prepare = m.JoinRequest(
             phase=m.JoinPhase.PREPARE,
             cluster_token=serving.cluster_token,
-            nodes=order.nodes((*members, name)),
+            nodes=(*listed, *order.nodes((name,))),
             etcd_version=serving.etcd_version,
         )
         await self._hands.join(order, name, prepare)
         if list_first:
             await self._hands.etcd(serving).add_learner(peer.node.peer_urls, deadline=order.authority.within(SHORT))
         await self._hands.join(order, name, replace(prepare, phase=m.JoinPhase.JOIN_EXISTING))
+
+
+def _node_of(member: Member) -> EtcdNode:
+    """Return a listed member as the node that others are started with. Pure."""
+    tls = all(url.startswith("https://") for url in member.peer_urls)
+    return EtcdNode(name=member.name, peer_urls=member.peer_urls, client_urls=member.client_urls, tls_enabled=tls)

@@ -138,7 +138,10 @@ class Hands:
         for peer in peers:
             connection, header = self.connection(peer), order.authority.header
             try:
-                taken = await connection.take_backup(request, header, deadline=BACKUP, on_progress=news(peer) if news else None)
+                if order.peer(peer).is_ours:
+                    taken = await connection.take_backup(request, header, deadline=BACKUP, on_progress=news(peer) if news else None)
+                else:
+                    taken = m.TakenBackup(name=await connection.do_backup(request.storage, info, header, deadline=BACKUP))
             except (TransientError, DeadlineError, VerificationError) as error:
                 log.warning("no backup from %s: %s", peer, error)
                 if not isinstance(worst, TransientError | DeadlineError):

@@ -48,7 +48,9 @@ ABSTAIN_AFTER = timedelta(seconds=20)
 ABSTAIN_AT_MOST_EVERY = timedelta(minutes=10)
 #: For so long: whoever reaches most takes the lock at once, others after RELUCTANCE, looking every three seconds.
 ABSTAIN_FOR = RELUCTANCE + timedelta(seconds=5)
-#: What such a leader waits for.
+#: What may be done by two leaders at once least of all: the list of members.
+_CHANGES_THE_LIST = (a.AddLearner, a.JoinLearner, a.PromoteLearner, a.RemoveMember)
+#: What a helpless leader waits for.
 _HELPLESS = frozenset({"no-quorum", "managers-cut-off"})
 
 #: How often leadership is asserted while nothing is done; before anything is done it always is.
@@ -249,7 +251,7 @@ class LeaderLoop:
         except AgentError as error:
             self._tell_error(term.lease, error)
             return WAITING
-        if isinstance(decision.action, a.MembershipAction) and not have_majority(view.members or (), alone):
+        if isinstance(decision.action, _CHANGES_THE_LIST) and not have_majority(view.members or (), alone):
             log.info("membership waits until a majority of managers is promised to no former leader")
             return WAITING
         return await self._execute(term, decision, Order(action=decision.action, view=view, authority=term.authority, memory=term.memory))

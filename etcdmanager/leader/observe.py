@@ -23,6 +23,7 @@ from etcdmanager.leader.memory import Memory
 from etcdmanager.leader.rules.versions import cluster_version_matters
 from etcdmanager.leader.upkeep import DEFAULT_UPKEEP, UpkeepPolicy
 from etcdmanager.leader.view import Absent, Backup, BackupPolicy, ClusterView, Holding, Peer, Probe, Queued, Twins, majority_token
+from etcdmanager.peering.live import live_status
 from etcdmanager.peering.messages import Description, EtcdCluster, Info, RestorePhase
 from etcdmanager.spec import ClusterSpec
 
@@ -171,10 +172,21 @@ class Observer:
         try:
             description = await connection.describe(deadline=DESCRIBE_WITHIN)
             if description is None:
-                return peer_from_info(peer_id, await connection.info(deadline=DESCRIBE_WITHIN))
+                return await self._with_etcd(peer_from_info(peer_id, await connection.info(deadline=DESCRIBE_WITHIN)))
         except AgentError as error:
             return str(error)
         return peer_from_description(description)
+
+    async def _with_etcd(self, peer: Peer) -> Peer:
+        """Return a Go manager's peer with what its etcd says of itself; its manager does not say it."""
+        if peer.holds is not Holding.CLUSTER:
+            return peer
+        try:
+            status = await self._around.etcds.client(peer.node, quarantined=peer.quarantined).status(deadline=MEMBERS_WITHIN)
+        except AgentError as error:
+            log.debug("etcd of %s does not answer: %s", peer.id, error)
+            return peer
+        return replace(peer, etcd=live_status(status))
 
     async def _members(self, peers: Sequence[Peer]) -> tuple[Member, ...] | None:
         """Return the list that a quorum agrees on, asked of the raft leader first; None where nobody can tell."""
@@ -288,6 +300,8 @@ def peer_from_info(peer_id: str, info: Info) -> Peer:
         cluster_token=cluster.token if cluster is not None else "",
         quarantined=info.state is not None and cluster is not None and info.state.quarantined,
         etcd_version=info.state.etcd_version if info.state is not None and cluster is not None else "",
+        exposed=cluster is not None and info.state is not None and not info.state.quarantined,
+        is_ours=False,
     )
 
 

@@ -62,6 +62,8 @@ class Peer:
     prepared_token: str = ""
     #: Why it is DAMAGED, or why its etcd does not start; "" for neither.
     problem: str = ""
+    #: A Go manager says little, and knows nothing of restoring beside live data; which binaries it has is not known.
+    is_ours: bool = True
     #: Where its state has its etcd listen for other members; () unless it holds a cluster.
     state_peer_urls: tuple[str, ...] = ()
     #: Of the file system with its data; 0 where it does not say.

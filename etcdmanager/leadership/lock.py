@@ -72,9 +72,12 @@ class LeaderLock:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         elapsed: Callable[[], float] = boot_clock,
         ttl: timedelta = TTL,
-        reluctance: Callable[[], timedelta] = timedelta,
+        reluctance: Callable[[], timedelta | None] = timedelta,
     ) -> None:
-        """`reluctance` says how much longer than needed the lock is left to others at this moment: they may reach more peers than we."""
+        """`reluctance` says how much longer than needed the lock is left to others at this moment: they may reach more peers than we.
+
+        While it says None, no lease is valid, and the lock is given back: a manager of another kind leads, without a lock.
+        """
         self._control = control
         self._me = me
         self._now = now
@@ -91,7 +94,7 @@ class LeaderLock:
     def lease(self) -> Lease | None:
         """Return the leadership that is valid at this moment, None without one."""
         now = self._elapsed()
-        if now < self._abstains_until or (self._lease is not None and now >= self._lease.valid_until):
+        if now < self._abstains_until or self._reluctance() is None or (self._lease is not None and now >= self._lease.valid_until):
             return None
         return self._lease
 
@@ -155,10 +158,11 @@ class LeaderLock:
             self._look()
         record = self._sighting.record if self._sighting else None
         began = self._elapsed()
-        verdict = judge(self._sighting, self._me, elapsed=began, reluctance=self._reluctance())
-        if began < self._abstains_until:
+        reluctance = self._reluctance()
+        if began < self._abstains_until or reluctance is None:
             self._give_back()
             return None
+        verdict = judge(self._sighting, self._me, elapsed=began, reluctance=reluctance)
         match verdict:
             case Verdict.LEAVE:
                 self._lease = None

@@ -40,7 +40,11 @@ class MemberHandlers:
     `caller` is the peer id that the caller's certificate proves, None without TLS.
     """
 
-    def __init__(self, member: Member, *, leadership: Leadership, local_etcd: LocalEtcd) -> None:
+    def __init__(
+        self, member: Member, *, leadership: Leadership, local_etcd: LocalEtcd, is_restore_queued: Callable[[], bool] | None = None
+    ) -> None:
+        """`is_restore_queued` looks into the control store; None lets Go leaders stop a serving etcd at will."""
+        self._is_restore_queued = is_restore_queued
         self._member = member
         self._setup = member.setup
         self._leadership = leadership
@@ -108,6 +112,8 @@ class MemberHandlers:
     async def stop_etcd(self, header: m.Header, *, caller: str | None) -> None:
         """Stop etcd and move its data to the trash; nothing happens where there is no cluster any more."""
         self._leadership.authorise(header, caller=caller)
+        if not header.epoch:
+            await self._veto_stop()
         async with self._member.desire:
             stored = await self._member.stored()
             if not isinstance(stored, KeptState):
@@ -118,19 +124,28 @@ class MemberHandlers:
                 await self._member.store(m.EtcdState(archive_token=stored.state.cluster.token))
         await self._member.converge(deadline=_CONVERGENCE)
 
+    async def _veto_stop(self) -> None:
+        """Raise RefusedError where a Go leader would take a serving member's data away though nobody asked for a restore (B-01, B-02)."""
+        if self._is_restore_queued is None:
+            return
+        etcd = (await self.describer.describe()).etcd
+        if etcd is None or not etcd.leader_id or await asyncio.to_thread(self._is_restore_queued):
+            return
+        log.error("refusing to stop a serving etcd for %s: no restore is queued in the control store", self._leadership.accepted.leader_id)
+        raise RefusedError(
+            "this member serves, and no restore is queued: its data stays", code="veto-stop", hint="--veto-go-leaders=false allows it"
+        )
+
     async def do_backup(self, storage: str, info: m.BackupInfo, header: m.Header, *, caller: str | None) -> str:
         """Back up for a Go leader: no progress, only the name."""
         request = m.TakeBackupRequest(storage=storage, info=info, reason="request")
         return (await self.take_backup(request, header, caller=caller, report=_silent)).name
 
     async def do_restore(self, storage: str, backup_name: str, header: m.Header, *, caller: str | None) -> None:
-        """Refuse the Go program's key-by-key copy: it loses leases and rewinds revisions (B-05)."""
+        """Copy a backup into our fenced, empty etcd, for a Go leader, which formed it so; leaders of ours restore data directories."""
         self._leadership.authorise(header, caller=caller)
-        raise RefusedError(
-            f"this manager does not copy {backup_name} from {storage} key by key: it would lose leases and rewind revisions",
-            code="logical-restore",
-            hint="have a manager of this project lead the restore",
-        )
+        log.warning("copying backup %s key by key for %s: revisions begin anew", backup_name, self._leadership.accepted.leader_id)
+        await self._jobs.copy_backup(storage, backup_name)
 
     async def take_backup(self, request: m.TakeBackupRequest, header: m.Header, *, caller: str | None, report: Report) -> m.TakenBackup:
         """Back the local member up. Nothing else waits for it."""

@@ -22,6 +22,7 @@ from etcdmanager.member.describe import binaries_report
 from etcdmanager.member.intent import RestoreIntent
 from etcdmanager.member.layout import checked_token
 from etcdmanager.member.local_etcd import EtcdAddress, LocalEtcd
+from etcdmanager.member.logical_restore import copy_backup
 from etcdmanager.member.loop import Member
 from etcdmanager.member.state import KeptState
 from etcdmanager.peering.messages import (
@@ -99,6 +100,21 @@ class MemberJobs:
                 backup_name=request.backup_name,
             )
             return await self._prepare(intent, request, report)
+
+    async def copy_backup(self, storage: str, backup: str) -> None:
+        """Copy a backup's keys into our etcd, for a Go leader; RefusedError where it is not fenced off from its clients."""
+        await asyncio.to_thread(self._member.setup.require_ground)
+        stored, address = await self._member.stored(), await self._address()
+        if address is None or not isinstance(stored, KeptState):
+            raise RefusedError("etcd not running", code="etcd-not-running")
+        if not stored.state.quarantined:
+            raise RefusedError("etcd serves clients: keys of a backup would be mixed with theirs", code="logical-restore-open")
+        if self._restore.locked():
+            raise BusyError("a restore is under way at this member already", code="restore-under-way")
+        setup = self._member.setup
+        room = Path(setup.host.local_path(f"{setup.layout.base}/scratch"))
+        async with self._restore, self._etcd.connection(address) as client:
+            await copy_backup(await self._store(storage), backup, client, room=room, directories=setup.config.binaries)
 
     async def commit_restore(self, token: str, *, deadline: timedelta) -> str:
         """Journal the point of no return and let the loop swap; return which data went to the trash, "" if none."""

@@ -2,7 +2,7 @@
 
 Leaders of ours prove themselves by the epoch of their lock, which only grows: an older epoch is refused for ever, also after
 a restart, because the highest is kept on disk (laws R4). Leaders without an epoch are Go managers, and get the Go program's
-rule: refused iff they leave out a peer that we consider healthy (reference, section 4.4).
+rule: refused if they leave out a peer that we consider healthy (reference, section 4.4), and one more: if a lower id is healthy (B-03).
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ def judge(view: View, *, caller: str | None, accepted: Accepted, healthy: Collec
         return _judge_epoch(view, accepted)
     if leader.is_ours:
         return "a manager of this project leads only with a lock, but it named no epoch"
+    lower = sorted(peer.id for peer in healthy if peer.id.encode() < leader.id.encode())
+    if lower:
+        return f"{lower[0]} has a lower id, and answers"
     seen = {peer.id for peer in view.healthy}
     missing = sorted(peer.id for peer in healthy if peer.id not in seen)
     return f"your view lacks {', '.join(missing)}" if missing else ""

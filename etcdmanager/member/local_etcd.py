@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from agents.errors import AgentError
 from etcdmanager.etcd.client import ClientTls, EtcdClient
+from etcdmanager.peering.live import live_status
 from etcdmanager.peering.messages import LiveStatus
 
 #: A Describe must never be slow: a status that takes longer counts as none.
@@ -54,23 +55,7 @@ class LocalEtcd:
             status = await client.status(deadline=STATUS_DEADLINE)
         except AgentError:
             return None
-        return LiveStatus(
-            member_id=status.member_id,
-            cluster_id=status.cluster_id,
-            leader_id=status.leader_id,
-            raft_index=status.raft_index,
-            raft_applied_index=status.raft_applied_index,
-            raft_term=status.raft_term,
-            revision=status.revision,
-            db_size_bytes=status.db_size_bytes,
-            db_in_use_bytes=status.db_in_use_bytes,
-            version=status.version,
-            is_learner=status.is_learner,
-            errors=status.errors,
-            storage_version=status.storage_version,
-            downgrade_target=status.downgrade_target,
-            quota_bytes=status.db_quota_bytes,
-        )
+        return live_status(status)
 
     @asynccontextmanager
     async def connection(self, address: EtcdAddress) -> AsyncIterator[EtcdClient]:

@@ -188,6 +188,11 @@ class Gossip:
         """Return whether no more than half of all known managers, ourselves included, are in contact with us."""
         return 2 * len(self.healthy()) <= len(self._peers) + 1
 
+    def may_lead(self) -> bool:
+        """Return whether we may lead: always among our own; beside a healthy Go manager only with the lowest id, as its rule is."""
+        healthy = self.healthy()
+        return all(info.is_ours for info in healthy) or healthy[0].id == self.own.id
+
     def heard(self, info: PeerInfo) -> None:
         """Note that this peer has just called: it is healthy."""
         if info.id != self.own.id:
@@ -200,6 +205,10 @@ class Gossip:
                 known = self._know(info.id)
                 if known.info is None:
                     known.discovered = tuple(dict.fromkeys((*known.discovered, *info.endpoints)))
+
+    async def redial(self) -> None:
+        """Close every connection; the next use of each dials anew, with the certificates of that moment."""
+        await self._close()
 
     async def changes(self) -> None:
         """Return when the set of healthy peers may have changed."""

@@ -169,6 +169,7 @@ class ManagerServicer(manager_pb2_grpc.EtcdManagerServiceServicer):
         """Answer what every manager says about its member."""
 
         async def answer() -> manager_pb2.GetInfoResponse:
+            caller_of(context)
             return codec.info_to_wire(await self._handlers.info())
 
         return await _answered(context, answer())
@@ -179,6 +180,8 @@ class ManagerServicer(manager_pb2_grpc.EtcdManagerServiceServicer):
         """Learn the members' addresses."""
 
         async def answer() -> manager_pb2.UpdateEndpointsResponse:
+            # Names of members decide whom etcd dials: any certificate of the CA is not enough, it must be a manager's.
+            caller_of(context)
             await self._handlers.update_endpoints(codec.member_map_from_wire(request.member_map))
             return manager_pb2.UpdateEndpointsResponse()
 
@@ -257,6 +260,7 @@ class MemberServicer(member_pb2_grpc.MemberServiceServicer):
         """Answer everything about this member."""
 
         async def answer() -> member_pb2.DescribeResponse:
+            caller_of(context)
             return codec.description_to_wire(await self._handlers.describe())
 
         return await _answered(context, answer())
@@ -319,9 +323,9 @@ class MemberServicer(member_pb2_grpc.MemberServiceServicer):
 
 
 class PeerServer:
-    """The server: start it inside the event loop, stop it there. `tls` None serves in the clear."""
+    """The server: start it inside the event loop, stop it there. `tls` is asked at every handshake; None serves in the clear."""
 
-    def __init__(self, group: Group, handlers: Handlers, *, endpoint: str, tls: PeerTls | None) -> None:
+    def __init__(self, group: Group, handlers: Handlers, *, endpoint: str, tls: Callable[[], PeerTls] | None) -> None:
         self._server = grpc.aio.server(options=_SERVER_OPTIONS)
         cluster_pb2_grpc.add_ClusterServiceServicer_to_server(ClusterServicer(group, handlers), self._server)
         manager_pb2_grpc.add_EtcdManagerServiceServicer_to_server(ManagerServicer(handlers), self._server)

@@ -7,6 +7,7 @@ id fails in the handshake; a server demands a client certificate, and handlers c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import grpc
@@ -46,6 +47,24 @@ def channel_credentials(tls: PeerTls) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(root_certificates=tls.trusted, private_key=tls.key.reveal(), certificate_chain=tls.certificate)
 
 
-def server_credentials(tls: PeerTls) -> grpc.ServerCredentials:
-    """Return what the server authenticates with; clients must show a certificate of a trusted CA."""
-    return grpc.ssl_server_credentials([(tls.key.reveal(), tls.certificate)], root_certificates=tls.trusted, require_client_auth=True)
+def server_credentials(newest: Callable[[], PeerTls]) -> grpc.ServerCredentials:
+    """Return what the server authenticates with; clients must show a certificate of a trusted CA.
+
+    `newest` is asked at every handshake, from gRPC's own threads: what it says then is served, so that a certificate may be renewed,
+    or a CA added, under a running server.
+    """
+    served = [newest()]
+
+    def changed() -> grpc.ServerCertificateConfiguration | None:
+        tls = newest()
+        if tls is served[0]:
+            return None
+        served[0] = tls
+        return _configuration(tls)
+
+    # "None: no change" is gRPC's contract; its stubs forget it.
+    return grpc.dynamic_ssl_server_credentials(_configuration(served[0]), changed, require_client_authentication=True)  # type: ignore[arg-type]
+
+
+def _configuration(tls: PeerTls) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(tls.key.reveal(), tls.certificate)], root_certificates=tls.trusted)

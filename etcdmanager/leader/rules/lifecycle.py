@@ -165,9 +165,9 @@ def founding_members(seen: ClusterView, spec: ClusterSpec) -> tuple[Peer, ...]:
 
 
 def peers_without_version(peers: tuple[Peer, ...], wanted: str) -> tuple[str, ...]:
-    """Return the ids of the peers that have no binaries of the version `wanted`."""
+    """Return the ids of the peers that have no binaries of the version `wanted`; a Go manager says so only when it is told to use them."""
     version = Version.parse(wanted)
-    return tuple(p.id for p in peers if version not in p.versions)
+    return tuple(p.id for p in peers if p.is_ours and version not in p.versions)
 
 
 def _open_formation(seen: ClusterView) -> Formation | None:

@@ -81,7 +81,7 @@ def delete_expired_backups(view: Running) -> Answer:
 
 
 def backup_sources(peers: tuple[Peer, ...]) -> tuple[str, ...]:
-    """Return who can be asked for a backup, in order: raft followers before the leader, the furthest ahead first."""
+    """Return who can be asked for a backup, in order: ours before Go's, raft followers before the leader, the furthest ahead first."""
     serving = [p for p in peers if p.serves]
-    ordered = sorted(serving, key=lambda p: (is_raft_leader(p), -(p.etcd.raft_index if p.etcd else 0), p.id))
+    ordered = sorted(serving, key=lambda p: (not p.is_ours, is_raft_leader(p), -(p.etcd.raft_index if p.etcd else 0), p.id))
     return tuple(p.id for p in ordered)

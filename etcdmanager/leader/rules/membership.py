@@ -132,6 +132,14 @@ def promote_learner(view: Running) -> Answer:
     return None
 
 
+def report_failing_learner(view: Running) -> Answer:
+    """Tell of learners whose etcd does not start; they do not vote, so nothing is lost but time."""
+    failing = [(member.name or peer.id, peer.problem) for member in learners(view) if (peer := _peer_of(view, member)) and peer.problem]
+    if not failing:
+        return None
+    return Remark(code="learner-does-not-start", reason="; ".join(f"{name}: {problem}" for name, problem in failing))
+
+
 def join_learner(view: Running) -> Answer:
     """Finish an interrupted addition: a learner that is listed, and its peer still empty."""
     for member in learners(view):

@@ -32,6 +32,7 @@ from etcdmanager.leader.actions import (
     RejectCommand,
     SaveBeforeRestore,
     SkipSave,
+    StopRemoved,
     TakeOverClaim,
     VerifyRestored,
     Wait,
@@ -125,7 +126,11 @@ def wait_for_restore_peers(view: Restoring) -> Answer:
     if view.claim is not None or spec is None:
         return None
     sound = restore_members(view.seen.peers, spec.member_count)
-    if len(sound) < spec.member_count:
+    wanted = spec.member_count
+    if any(not p.is_ours for p in view.seen.peers):
+        # Ours are restored, and Go's join as learners: they cannot prepare anything beside what serves.
+        wanted = min(wanted, max(1, sum(1 for p in view.seen.peers if p.is_ours)))
+    if len(sound) < wanted:
         unwell = [f"{a.id} does not answer" for a in view.seen.absent]
         unwell += [f"{p.id} is damaged: {p.problem}" for p in view.seen.peers if p.holds is Holding.DAMAGED]
         return Wait(
@@ -271,6 +276,15 @@ def commit_restore(view: Restoring) -> Answer:
     return CommitRestore(claim=claim, peers=waiting) if waiting else None
 
 
+def stop_go_members(view: Restoring) -> Answer:
+    """Have Go's members of the old cluster stop, once the restored data is in place: they join it as learners afterwards."""
+    claim = view.claim
+    if claim is None or claim.committing_at is None:
+        return None
+    old = sorted(p.id for p in view.seen.configured if not p.is_ours and p.cluster_token != claim.token)
+    return StopRemoved(peer=old[0]) if old else None
+
+
 def verify_restored(view: Restoring) -> Answer:
     """Compare the members' hashes once they serve; a straggler is waited for, but not for ever."""
     claim = view.claim
@@ -309,8 +323,8 @@ def finish_restore(view: Restoring) -> Answer:
 
 
 def restore_members(peers: tuple[Peer, ...], count: int) -> tuple[Peer, ...]:
-    """Return the peers to restore onto, sorted by id: sound ones, and those that run a cluster before those that do not."""
-    sound = [p for p in peers if p.holds is not Holding.DAMAGED]
+    """Return the peers to restore onto, sorted by id: sound ones of ours, and those that run a cluster before those that do not."""
+    sound = [p for p in peers if p.holds is not Holding.DAMAGED and p.is_ours]
     chosen = sorted(sound, key=lambda p: (p.holds is not Holding.CLUSTER, p.id))[:count]
     return tuple(sorted(chosen, key=lambda p: p.id))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -13,11 +15,14 @@ import pytest
 from agents.clock import SystemClock
 from agents.errors import AccessError, AgentError, DeadlineError, RefusedError, TransientError
 from agents.host.local import LocalHost
-from etcdmanager.member.certificates import MANAGER_CA, CertificateShelf, Terms, load_authority
+from agents.pki.issue import CertificateRequest, Usage
+from agents.pki.keypair import generate_ec_key
+from etcdmanager.member.certificates import MANAGER_CA, CertificateShelf, Terms, issue_leaf, load_authority
 from etcdmanager.peering import messages as m
 from etcdmanager.peering.client import PeerClient
 from etcdmanager.peering.discovery import FileDiscovery, StaticDiscovery, parse_seed, render_seed
 from etcdmanager.peering.gossip import COMPATIBLE, FAST, Gossip
+from etcdmanager.peering.renewal import ManagerTls
 from etcdmanager.peering.server import PeerServer, Report
 from etcdmanager.peering.tls import PeerTls
 from etcdmanager.spec import EtcdNode, KeyKind, SeedPeer
@@ -92,6 +97,7 @@ class Place:
         terms = Terms(lifetime=timedelta(days=2), renew_before=timedelta(0), key_kind=KeyKind.EC)
         self.shelf = CertificateShelf(host, terms)
         self.authority = load_authority(host, self.directory, MANAGER_CA)
+        self.kept: dict[str, ManagerTls] = {}
 
     def tls(self, peer_id: str) -> tuple[PeerTls, PeerTls]:
         return self.shelf.manager(self.authority, pki_dir=self.directory, peer_id=peer_id, now=datetime.now(UTC))
@@ -114,8 +120,8 @@ class Place:
 
     @asynccontextmanager
     async def manager(self, gossip: Gossip, member: FakeMember) -> AsyncIterator[None]:
-        server, _ = self.tls(gossip.own.id)
-        serving = PeerServer(gossip, member, endpoint=gossip.own.endpoints[0], tls=server)
+        kept = self.kept.setdefault(gossip.own.id, ManagerTls(lambda: self.tls(gossip.own.id)))
+        serving = PeerServer(gossip, member, endpoint=gossip.own.endpoints[0], tls=kept.server)
         await serving.start()
         task = asyncio.create_task(gossip.run())
         try:
@@ -227,6 +233,60 @@ def test_a_stranger_without_our_ca_is_nobody(place: Place, tmp_path: Path) -> No
                 await peer.ping(place.info("a"), deadline=SECOND)
 
     asyncio.run(scenario())
+
+
+def test_a_certificate_of_the_ca_that_is_no_manager_s_is_told_nothing_and_tells_nothing(place: Place) -> None:
+    """Any etcd client's certificate, were it of the same CA, must not tell members where to find each other."""
+
+    async def scenario() -> None:
+        key = generate_ec_key()
+        request = CertificateRequest(common_name="etcd-manager-server-a", usage=Usage.CLIENT)
+        signed = issue_leaf(request, authority=place.authority, key=key, now=datetime.now(UTC), lifetime=timedelta(days=1))
+        member = FakeMember()
+        peer = PeerClient("b", place.endpoint("b"), tls=PeerTls(trusted=place.authority.bundle, certificate=signed, key=key))
+        async with place.manager(place.gossip("b"), member):
+            try:
+                with pytest.raises(AccessError):
+                    await peer.update_endpoints([m.MemberMapEntry(name="x", dns="x", addresses=("1.2.3.4:1",))], deadline=SECOND)
+                with pytest.raises(AccessError):
+                    await peer.info(deadline=SECOND)
+            finally:
+                await peer.close()
+        assert member.calls == []
+
+    asyncio.run(scenario())
+
+
+def test_a_renewed_certificate_is_served_and_shown_without_a_restart(place: Place) -> None:
+    async def scenario() -> None:
+        a, b = place.gossip("a", "b"), place.gossip("b")
+        async with place.manager(a, FakeMember()), place.manager(b, FakeMember()):
+            await until_healthy(a, "a", "b")
+            before = place.kept["b"].server().certificate
+            assert not place.kept["b"].renew(), "it still answers"
+            await asyncio.to_thread(Path(f"{place.directory}/etcd-manager-server-b.crt").unlink)
+            assert place.kept["b"].renew()
+            after = place.kept["b"].server().certificate
+            assert after != before
+            await a.redial()
+            assert await asyncio.to_thread(served, place, "b") == after
+            peer = a.peer("b")
+            assert peer is not None
+            assert (await peer.ping(place.info("a"), deadline=SECOND)).id == "b"
+
+    asyncio.run(scenario())
+
+
+def served(place: Place, peer_id: str) -> bytes:
+    """Return the certificate that a manager serves, as PEM."""
+    _, client = place.tls("a")
+    context = ssl.create_default_context(cadata=client.trusted.decode())
+    context.load_cert_chain(f"{place.directory}/etcd-manager-client-a.crt", f"{place.directory}/etcd-manager-client-a.key")
+    context.set_alpn_protocols(["h2"])
+    host, _, port = place.endpoint(peer_id).rpartition(":")
+    name = f"etcd-manager-server-{peer_id}"
+    with socket.create_connection((host, int(port)), timeout=5) as plain, context.wrap_socket(plain, server_hostname=name) as secure:
+        return ssl.DER_cert_to_PEM_cert(secure.getpeercert(binary_form=True) or b"").encode()
 
 
 async def until_healthy(gossip: Gossip, *wanted: str) -> None:
