@@ -38,6 +38,8 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="recover-from-member", module="recover_from_member", help="quorum lost for good: a new cluster from what is left"),
     Verb(name="upgrade", module="upgrade", help="have all members run another etcd, older ones too; shows a plan first"),
     Verb(name="history", module="history", help="who did what, and why"),
+    Verb(name="pause", module="pause", help="have the leading manager begin nothing by itself for a while"),
+    Verb(name="resume", module="pause", help="end a pause", function="run_resume"),
     Verb(name="list-backups", module="list_backups", help="the backups in the store, newest first"),
     Verb(name="verify-backup", module="verify_backup", help="prove that backups are good; --deep boots an etcd from them"),
     Verb(name="backup-now", module="backup_now", help="have a backup taken, and wait for it"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from agents.errors import VerificationError
+from agents.errors import SpecError, VerificationError
 from etcdmanager.protojson import int64, parse_object, render_object
 from etcdmanager.spec import ClusterSpec
 
@@ -42,9 +42,16 @@ def parse_meta(content: bytes, *, where: str) -> BackupMeta:
     spec = fields.mapping("clusterSpec")
     return BackupMeta(
         etcd_version=version,
-        taken_at=datetime.fromtimestamp(seconds, UTC) if seconds else None,
+        taken_at=_moment(seconds, where=where) if seconds else None,
         spec=None if spec is None else ClusterSpec(member_count=spec.integer("memberCount"), etcd_version=spec.text("etcdVersion")),
     )
+
+
+def _moment(seconds: int, *, where: str) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise SpecError(f"{where}: {seconds} is no time that a calendar knows") from error
 
 
 def render_meta(meta: BackupMeta) -> bytes:

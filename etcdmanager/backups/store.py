@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agents.errors import NotFoundError, RefusedError, SpecError
+from agents.errors import NotFoundError, RefusedError, SpecError, VerificationError
 from agents.stores.protocol import Entry, Store
 from etcdmanager.backups.manifest import MANIFEST, Manifest, parse_manifest, render_manifest
 from etcdmanager.backups.meta import META, SNAPSHOT, BackupMeta, parse_meta, render_meta
@@ -62,9 +62,14 @@ class BackupStore:
         return _backups_in(self.store.list())
 
     def meta(self, name: str) -> BackupMeta:
-        """Return what the Go tools know of a backup; NotFoundError where there is none of that name."""
+        """Return what the Go tools know of a backup; NotFoundError for one that does not exist, VerificationError for a damaged one."""
         key = f"{checked(name)}/{META}"
-        return parse_meta(self.store.read(key), where=f"{self.url}/{key}")
+        content = self.store.read(key)
+        try:
+            return parse_meta(content, where=f"{self.url}/{key}")
+        except SpecError as error:
+            hint = "no tool can restore it; choose another one (list-backups)"
+            raise VerificationError(f"the metadata of backup {name} is damaged: {error}", code="backup-meta-damaged", hint=hint) from error
 
     def manifest(self, name: str) -> Manifest | None:
         """Return what we know of a backup; None where it has no manifest, or one that does not parse: it is a hint, no authority."""

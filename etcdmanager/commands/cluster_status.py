@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from agents.documents import as_list, as_mapping, as_str, load_json
 from agents.errors import NotFoundError, SpecError
 from agents.stores.protocol import Store
 from agents.timestamps import parse_timestamp
+from etcdmanager.control.pause import Pause, PauseFile
 
 #: The leader writes at least once a minute; more than two missed ones and it is stuck, cut off, or gone.
 STALE_AFTER = timedelta(seconds=150)
@@ -39,6 +40,10 @@ class ClusterReport:
     created: bool
     #: Who holds the lock; "" for nobody.
     leader: str
+    #: What of it could not be read, as a sentence; "" where all could.
+    unreadable: str = ""
+    #: That an operator wants nothing begun; it may be over.
+    pause: Pause | None = None
 
     def is_stale(self, now: datetime) -> bool:
         """Return whether what was told is too old to be believed."""
@@ -59,25 +64,30 @@ class ClusterReport:
 
 
 def read_report(store: Store, etcd: str) -> ClusterReport:
-    """Return what the control store of a backup store says; NotFoundError where nothing was ever there."""
+    """Return what the control store of a backup store says; NotFoundError where nothing was ever there.
+
+    A status that does not parse is as good as none, and said so: nobody's verb must fail because of it.
+    """
     control = store.child("control")
     created = control.exists("etcd-cluster-created")
-    leader = _holder(control)
+    leader, pause = _holder(control), _pause(control)
+    where = f"{control.url}/_status.json"
     try:
         content = control.read("_status.json")
     except NotFoundError:
         require_cluster(store)
-        return ClusterReport(
-            etcd=etcd,
-            told_by="",
-            told_at=None,
-            message="no manager told anything yet",
-            cluster={},
-            problems=(),
-            created=created,
-            leader=leader,
-        )
-    return parse_report(content, where=f"{control.url}/_status.json", etcd=etcd, created=created, leader=leader)
+        return _nothing_told(etcd, "no manager told anything yet", created=created, leader=leader, pause=pause)
+    try:
+        return replace(parse_report(content, where=where, etcd=etcd, created=created, leader=leader), pause=pause)
+    except SpecError as error:
+        nothing = f"what the leading manager told cannot be read: {error}"
+        return replace(_nothing_told(etcd, nothing, created=created, leader=leader, pause=pause), unreadable=str(error))
+
+
+def _nothing_told(etcd: str, message: str, *, created: bool, leader: str, pause: Pause | None) -> ClusterReport:
+    return ClusterReport(
+        etcd=etcd, told_by="", told_at=None, message=message, cluster={}, problems=(), created=created, leader=leader, pause=pause
+    )
 
 
 def require_cluster(store: Store) -> None:
@@ -88,13 +98,13 @@ def require_cluster(store: Store) -> None:
 
 
 def parse_report(content: bytes, *, where: str, etcd: str, created: bool, leader: str) -> ClusterReport:
-    """Return the report in a leader's status document."""
+    """Return the report in a leader's status document; SpecError where it is none, in whatever way it is damaged."""
     document = as_mapping(load_json(content, where=where), where=where)
     details = as_mapping(document.get("details", {}), where=f"{where}: details")
     cluster = details.get("cluster")
     rows = [as_mapping(row, where=f"{where}: waiting") for row in as_list(document.get("waiting", []), where=f"{where}: waiting")]
     member = details.get("member")
-    return ClusterReport(
+    report = ClusterReport(
         etcd=etcd,
         told_by=str(as_mapping(member, where=f"{where}: member").get("id", "")) if member else "",
         told_at=parse_timestamp(as_str(document.get("updated"), where=f"{where}: updated"), where=f"{where}: updated"),
@@ -104,6 +114,17 @@ def parse_report(content: bytes, *, where: str, etcd: str, created: bool, leader
         created=created,
         leader=leader,
     )
+    # Whoever asks later must not find the damage.
+    _ = (report.members, report.wanted)
+    return report
+
+
+def _pause(control: Store) -> Pause | None:
+    """Return the pause; None also for one that does not parse, which no leader minds."""
+    try:
+        return PauseFile(control).read()
+    except SpecError:
+        return None
 
 
 def _holder(control: Store) -> str:

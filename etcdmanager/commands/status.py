@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from agents.cli import common, common_options, emit, table
 from agents.durations import format_age
-from agents.errors import NotFoundError
+from agents.errors import NotFoundError, SpecError
 from agents.exit_codes import ExitCode
 from agents.timestamps import format_timestamp, parse_timestamp
 from etcdmanager.commands.cluster_status import ClusterReport, read_report
@@ -35,14 +35,24 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     now = datetime.now(UTC)
     cluster, reports = _reports(arguments)
     rows = [_row(report, now) for report in reports]
-    told = max((r.told_at for r in reports if r.told_at is not None), default=None)
-    head = f"Cluster {cluster}" + (
-        f"   collected {format_timestamp(told)} from {', '.join(sorted({r.told_by for r in reports if r.told_by}))}" if told else ""
-    )
-    lines = [head, table(_HEADERS, rows, right=_RIGHT), *(_problem_lines(reports))]
+    lines = [*_head(cluster, reports, now), table(_HEADERS, rows, right=_RIGHT), *(_problem_lines(reports))]
     items = [_document(report, now) for report in reports]
     emit(common(arguments), "EtcdStatus", {"cluster": cluster, "items": items}, "\n".join(lines))
     return ExitCode.OK if all(health(report, now) == "ok" for report in reports) else ExitCode.FINDING
+
+
+def _head(cluster: str, reports: tuple[ClusterReport, ...], now: datetime) -> list[str]:
+    """Return what stands above the table: whose clusters these are, who told it, and which of them an operator has paused."""
+    told = max((r.told_at for r in reports if r.told_at is not None), default=None)
+    tellers = ", ".join(sorted({r.told_by for r in reports if r.told_by}))
+    pauses = [(r.etcd, r.pause) for r in reports if r.pause is not None and r.pause.holds(now)]
+    return [
+        f"Cluster {cluster}" + (f"   collected {format_timestamp(told)} from {tellers}" if told else ""),
+        *(
+            f"PAUSED {etcd} until {format_timestamp(pause.until)} by {pause.by}{f': {pause.reason}' if pause.reason else ''}"
+            for etcd, pause in pauses
+        ),
+    ]
 
 
 def health(report: ClusterReport, now: datetime) -> str:
@@ -86,7 +96,7 @@ def _row(report: ClusterReport, now: datetime) -> tuple[object, ...]:
     serving = [row for row in members if row.get("serves")]
     versions = sorted({str(row.get("version", "")) for row in serving})
     backup = cluster.get("lastBackup")
-    taken = parse_timestamp(str(backup["takenAt"]), where="lastBackup") if isinstance(backup, dict) else None
+    taken = _time(backup.get("takenAt")) if isinstance(backup, dict) else None
     return (
         report.etcd,
         health(report, now),
@@ -104,7 +114,7 @@ def _problem_lines(reports: tuple[ClusterReport, ...]) -> list[str]:
     lines = []
     for report in reports:
         if report.told_at is None:
-            lines.append(f"! {report.etcd}: {report.message}; is a manager running?")
+            lines.append(f"! {report.etcd}: {report.message}{'' if report.unreadable else '; is a manager running?'}")
         for problem in report.problems:
             lines.append(f"! {report.etcd}: {problem.reason}")
             if problem.hint:
@@ -124,9 +134,20 @@ def _document(report: ClusterReport, now: datetime) -> dict[str, object]:
         "message": report.message,
         "toldBy": report.told_by,
         "toldAt": format_timestamp(report.told_at) if report.told_at else None,
+        "pause": {"until": format_timestamp(report.pause.until), "by": report.pause.by, "reason": report.pause.reason}
+        if report.pause is not None and report.pause.holds(now)
+        else None,
         "problems": [{"reason": problem.reason, "hint": problem.hint} for problem in report.problems],
         "cluster": dict(report.cluster),
     }
+
+
+def _time(value: object) -> datetime | None:
+    """Return the time in a document; None where there is none, or none that parses."""
+    try:
+        return parse_timestamp(str(value), where="time") if value else None
+    except SpecError:
+        return None
 
 
 def _number(row: object, key: str) -> int:

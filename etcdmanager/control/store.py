@@ -6,6 +6,7 @@ It reads tolerantly and writes strictly; it never waits, retries or decides. The
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +29,10 @@ from etcdmanager.control.commands import (
     RestoreRequest,
 )
 from etcdmanager.control.member_requests import MemberRequest, MemberRequests, open_requests, parse_member_request
+from etcdmanager.control.pause import PAUSE, Pause, parse_pause
 from etcdmanager.spec import ClusterSpec
+
+log = logging.getLogger(__name__)
 
 CONTROL = "control"
 SPEC = "etcd-cluster-spec"
@@ -91,6 +95,8 @@ class ControlView:
     bad: tuple[BadObject, ...]
     #: What is asked of single members and not answered yet, oldest first.
     member_requests: tuple[MemberRequest, ...] = ()
+    #: That nothing shall be begun for a while; None without one, or where it does not parse.
+    pause: Pause | None = None
 
     @property
     def open_commands(self) -> tuple[QueuedCommand, ...]:
@@ -184,7 +190,9 @@ class ControlStore:
             and (request := self._isolated(entry.key, documents.parse_backup_request, bad)) is not None
         ]
         asked = [self._isolated(key, parse_member_request, bad) for key in open_requests(keys)]
+        pause = self._isolated(PAUSE, parse_pause, bad) if PAUSE in keys else None
         return ControlView(
+            pause=pause.document if pause is not None else None,
             member_requests=tuple(sorted((r.document for r in asked if r is not None), key=lambda r: (r.requested_at, r.id))),
             commands=tuple(sorted(queued, key=lambda q: (q.command.queued_at, q.command.name))),
             requests=tuple(sorted(requests, key=lambda r: (r.requested_at, r.id))),
@@ -296,8 +304,12 @@ class ControlStore:
         self._store.write(_LEADER, documents.render_leader_report(report))
 
     def leader_report(self) -> LeaderReport | None:
-        """Return how the leader saw the cluster last; None where none ever told. Look at its time."""
-        return self._optional(_LEADER, documents.parse_leader_report)
+        """Return how the leader saw the cluster last; None where none ever told, or it does not parse. Look at its time."""
+        bad: list[BadObject] = []
+        found = self._isolated(_LEADER, documents.parse_leader_report, bad)
+        for one in bad:
+            log.warning("how the cluster is, is unknown: %s cannot be read: %s", one.key, one.reason)
+        return found.document if found is not None else None
 
     # --- backup-now ------------------------------------------------------------------------------------------------
 

@@ -6,11 +6,12 @@ ClusterView --phase_of--> phase --its rules, in order--> first Action; Remarks o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar, assert_never
 
-from etcdmanager.leader.actions import Action, Answer, Remark, Rest, Wait
+from etcdmanager.leader.actions import Action, Answer, Remark, Rest, Wait, describe
+from etcdmanager.leader.paused import may_while_paused, pause_in, told, without_unclaimed
 from etcdmanager.leader.rules import (
     lifecycle,
     maintenance,
@@ -139,29 +140,40 @@ class Decision:
 
 
 def decide(view: ClusterView) -> Decision:
-    """Return the one thing to do now."""
+    """Return the one thing to do now; while an operator's pause holds, nothing that begins something."""
+    pause = pause_in(view)
+    if pause is None:
+        return _decide(view, [])
+    held = [f"restore of {q.command.backup}" for q in view.queue if not q.done and q.claim is None]
+    found = _decide(without_unclaimed(view), held)
+    return replace(found, remarks=(told(pause, tuple(held)), *found.remarks))
+
+
+def _decide(view: ClusterView, held: list[str]) -> Decision:
+    """Return the one thing to do now; what a pause holds back is added to `held`."""
     phase = phase_of(view)
     if view.store_away:
         if isinstance(phase, Running):
-            return _first(STORE_AWAY_RULES, phase, phase_name="running", pause_blocks=False)
+            return _first(STORE_AWAY_RULES, phase, held, phase_name="running")
         return Decision(action=membership.store_is_away(), rule="wait_for_store", phase="store-away")
     match phase:
         case NoCluster():
-            return _first(NO_CLUSTER_RULES, phase, phase_name="no-cluster", pause_blocks=True)
+            return _first(NO_CLUSTER_RULES, phase, held, phase_name="no-cluster")
         case Restoring():
-            return _first(RESTORING_RULES, phase, phase_name="restoring", pause_blocks=True)
+            return _first(RESTORING_RULES, phase, held, phase_name="restoring")
         case Running():
-            return _first(RUNNING_RULES, phase, phase_name="running", pause_blocks=False)
+            return _first(RUNNING_RULES, phase, held, phase_name="running")
         case _:
             assert_never(phase)
 
 
-def _first(rules: Sequence[Callable[[V], Answer]], view: V, *, phase_name: str, pause_blocks: bool) -> Decision:
+def _first(rules: Sequence[Callable[[V], Answer]], view: V, held: list[str], *, phase_name: str) -> Decision:
     """Return the first action that a rule answers with.
 
-    An action that failed a moment ago is not tried again before its pause is over. Where steps build on one
-    another that stops the round (`pause_blocks`); in a running cluster the other duties go on.
+    An action that failed a moment ago is not tried again before its pause is over, and one that an operator's pause holds back
+    not before that is over. Where steps build on one another that stops the round; in a running cluster the other duties go on.
     """
+    is_paused = pause_in(view.seen) is not None
     remarks: list[Remark] = []
     for rule in rules:
         answer = rule(view)
@@ -171,12 +183,17 @@ def _first(rules: Sequence[Callable[[V], Answer]], view: V, *, phase_name: str, 
         if isinstance(answer, Remark):
             remarks.append(answer)
             continue
-        paused = _paused(view.seen.trouble(name), view.seen) if not isinstance(answer, Wait | Rest) else None
-        if paused is None:
+        if is_paused and not may_while_paused(answer, name):
+            held.append(describe(answer))
+            waits: Wait | None = Wait(code="paused", reason=f"{describe(answer)} is held back", hint="etcd-manager resume")
+        else:
+            waits = _paused(view.seen.trouble(name), view.seen) if not isinstance(answer, Wait | Rest) else None
+        if waits is None:
             return Decision(action=answer, rule=name, phase=phase_name, remarks=tuple(remarks))
-        if pause_blocks:
-            return Decision(action=paused, rule=name, phase=phase_name, remarks=tuple(remarks))
-        remarks.append(Remark(code=paused.code, reason=paused.reason))
+        if not isinstance(view, Running):
+            return Decision(action=waits, rule=name, phase=phase_name, remarks=tuple(remarks))
+        if waits.code != "paused":
+            remarks.append(Remark(code=waits.code, reason=waits.reason))
     return Decision(action=Rest(), rule="", phase=phase_name, remarks=tuple(remarks))
 
 

@@ -116,6 +116,7 @@ class Observer:
             probes=probes,
             twins=tuple(Twins(id=i, endpoints=t) for i in self._around.group.known() if (t := self._around.group.twins(i))),
             store_away=store_away,
+            pause=control.pause,
         )
         upkeep = replace(memory.upkeep, policy=self._upkeep, cluster_version=await self._cluster_version(view))
         revision = max((p.etcd.revision for p in peers if p.serves and p.etcd is not None), default=0)

@@ -18,6 +18,7 @@ from enum import Enum
 from agents.versions import Version
 from etcdmanager.control.commands import BackupRequest, Claim, Formation, RestoreCommand
 from etcdmanager.control.member_requests import MemberRequest
+from etcdmanager.control.pause import Pause
 from etcdmanager.etcd.answers import Member, RaisedAlarm, alarms_in
 from etcdmanager.leader.upkeep import NOTHING_SEEN, Upkeep
 from etcdmanager.peering.messages import LiveStatus
@@ -197,6 +198,8 @@ class ClusterView:
     store_away: bool = False
     #: For version changes and maintenance.
     upkeep: Upkeep = NOTHING_SEEN
+    #: That an operator wants nothing begun for a while; it may be over. None without one.
+    pause: Pause | None = None
 
     def probe(self, member_id: int) -> Probe | None:
         """Return what came of asking a member itself; None where it was not asked."""

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given
+
+from etcdmanager.control.commands import RestoreCommand
+from etcdmanager.control.pause import Pause
+from etcdmanager.leader import actions as a
+from etcdmanager.leader.decide import decide
+from etcdmanager.leader.paused import may_while_paused
+from etcdmanager.leader.view import ClusterView, Queued
+from etcdmanager.spec import ClusterSpec
+from tests.etcdmanager.leader.views import BACKUPS, views
+from tests.simulator.world import START, running_world
+
+PAUSE = Pause(until=START + timedelta(hours=1), by="root@cp-a", since=START, reason="INC-1")
+#: What begins something, by name: the allow-list must not grow over it.
+BEGINS_SOMETHING = (
+    a.DecideFormation
+    | a.ClaimRestore
+    | a.RejectCommand
+    | a.AddLearner
+    | a.RemoveMember
+    | a.DeleteBackups
+    | a.ChangeVersion
+    | a.EnableDowngrade
+    | a.CancelDowngrade
+    | a.Defragment
+    | a.Compact
+    | a.Disarm
+    | a.CompareHashes
+    | a.MoveRaftLeader
+)
+
+
+@given(views())
+def test_nothing_is_begun_while_paused(view: ClusterView) -> None:
+    found = decide(replace(view, pause=PAUSE))
+
+    assert may_while_paused(found.action, found.rule)
+    assert not isinstance(found.action, BEGINS_SOMETHING)
+
+
+@given(views())
+def test_every_decision_while_paused_tells_until_when_and_why(view: ClusterView) -> None:
+    first = decide(replace(view, pause=PAUSE)).remarks[0]
+
+    assert first.code == "paused"
+    assert "root@cp-a until 2026-01-01T01:00:00Z (INC-1)" in first.reason
+
+
+@given(views())
+def test_a_pause_that_is_over_changes_nothing(view: ClusterView) -> None:
+    assert decide(replace(view, pause=replace(PAUSE, until=view.now))) == decide(view)
+
+
+@given(views())
+def test_what_is_allowed_anyway_is_done_as_without_a_pause(view: ClusterView) -> None:
+    free = decide(view)
+    if free.phase != "restoring" and not view.queue and may_while_paused(free.action, free.rule):
+        paused = decide(replace(view, pause=PAUSE))
+
+        assert (paused.action, paused.rule) == (free.action, free.rule)
+
+
+def test_a_queued_restore_waits_and_backups_go_on() -> None:
+    world = running_world(3)
+    world.settle()
+    command = RestoreCommand(name="c", backup=BACKUPS[0], spec=ClusterSpec(member_count=3, etcd_version="3.5.16"), queued_at=START)
+    view = replace(world.view(), queue=(Queued(command=command),), backups=(), last_backup=None, pause=None)
+    held = decide(replace(view, pause=replace(PAUSE, until=view.now + timedelta(hours=1))))
+
+    assert isinstance(held.action, a.TakeBackup)
+    assert f"held back: restore of {BACKUPS[0]}" in held.remarks[0].reason
