@@ -45,7 +45,7 @@ def run_move_leader(arguments: argparse.Namespace) -> ExitCode:
         text = f"raft is led by {report.cluster.get('raftLeader') or 'nobody'}, and would be by {chosen}\nNothing has been changed."
         emit(common(arguments), "MemberPlan", {"verb": "move-leader", "member": chosen, "changed": False}, text)
         return ExitCode.OK
-    return _ask_leader(arguments, target, MemberVerb.MOVE_LEADER, chosen)
+    return _told(arguments, target, MemberVerb.MOVE_LEADER, chosen)
 
 
 def run_remove(arguments: argparse.Namespace) -> ExitCode:
@@ -78,7 +78,7 @@ def _change(arguments: argparse.Namespace, verb: MemberVerb) -> ExitCode:
     if allowed is Consent.ASK:
         print(text)
         ask(target.cluster)
-    return _ask_leader(arguments, target, verb, name)
+    return _told(arguments, target, verb, name)
 
 
 def _steps(report: ClusterReport, verb: MemberVerb, name: str) -> list[str]:
@@ -109,7 +109,15 @@ def _named(arguments: argparse.Namespace, *, optional: bool = False) -> tuple[Ta
     return target, read_report(target.store, target.etcd), name
 
 
-def _ask_leader(arguments: argparse.Namespace, target: Target, verb: MemberVerb, name: str) -> ExitCode:
+def _told(arguments: argparse.Namespace, target: Target, verb: MemberVerb, name: str) -> ExitCode:
+    answer = ask_leader(arguments, target, verb, name)
+    content = {"verb": verb.value, "member": name, "request": answer.id, "text": answer.text, "changed": True}
+    emit(common(arguments), "MemberResult", content, answer.text)
+    return ExitCode.OK
+
+
+def ask_leader(arguments: argparse.Namespace, target: Target, verb: MemberVerb, name: str) -> MemberAnswer:
+    """Return the leader's answer to a request; RefusedError where a rule refuses, DeadlineError after --timeout."""
     timeout, now = parse_human_duration(arguments.timeout), datetime.now(UTC)
     request = MemberRequest(
         id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
@@ -132,9 +140,7 @@ def _ask_leader(arguments: argparse.Namespace, target: Target, verb: MemberVerb,
         )
     if answer.code:
         raise RefusedError(f"refused, nothing was changed: {answer.code}: {answer.text}", code=answer.code)
-    content = {"verb": verb.value, "member": name, "request": request.id, "text": answer.text, "changed": True}
-    emit(common(arguments), "MemberResult", content, answer.text)
-    return ExitCode.OK
+    return answer
 
 
 def _await(control: ControlStore, request: MemberRequest, deadline: float) -> MemberAnswer | None:

@@ -2,6 +2,7 @@
 
     move-leader NAME      raft is to be led by NAME
     remove-member NAME    NAME is to leave the list, where more members run than are wanted
+    defragment NAME       the database file of NAME is to be rewritten without holes
     replace-member NAME   NAME is to leave the list, and an empty peer of another name to take its place
 
 The leading manager carries them out, one at a time, by its own rules; a request that a rule refuses is answered with the refusal.
@@ -29,6 +30,7 @@ class MemberVerb(Enum):
     MOVE_LEADER = "move-leader"
     REMOVE = "remove-member"
     REPLACE = "replace-member"
+    DEFRAGMENT = "defragment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

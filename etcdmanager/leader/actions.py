@@ -292,6 +292,8 @@ class Defragment:
     """Rewrite one member's database file without holes; it serves nothing meanwhile, and does not lead raft."""
 
     peer: str
+    #: The id of the request that this is for; "" where nobody asked.
+    request: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,8 +49,10 @@ class UpkeepExecutor:
                 await self._compare_hashes(order, peers)
             case a.ChangePeerUrls(peer=peer, urls=urls):
                 await self._change_peer_urls(order, peer, urls)
-            case a.Defragment(peer=peer):
+            case a.Defragment(peer=peer, request=request):
                 await self._defragment(order, peer)
+                done = order.memory.upkeep.defragmented_for | ({request} if request else set())
+                order.memory.upkeep = replace(order.memory.upkeep, defragmented_for=done)
             case a.Compact(revision=revision):
                 await self._compact(order, revision)
             case a.Disarm(alarms=alarms):

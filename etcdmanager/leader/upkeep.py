@@ -104,6 +104,8 @@ class Upkeep:
     verified_backup_at: datetime | None = None
     #: (peer, when this leadership last defragmented it), sorted.
     defragmented: tuple[tuple[str, datetime], ...] = ()
+    #: The ids of requests whose members this leadership defragmented.
+    defragmented_for: frozenset[str] = frozenset()
     #: When this leadership first looked; None before that.
     since: datetime | None = None
     #: (when, the cluster's revision then), oldest first, about one a minute.

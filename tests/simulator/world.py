@@ -440,8 +440,9 @@ class World:
 
     def _make_room(self, action: a.Defragment | a.Compact | a.Disarm) -> None:
         match action:
-            case a.Defragment(peer=peer):
+            case a.Defragment(peer=peer, request=request):
                 disk = self._disk(peer, action)
+                self.upkeep = replace(self.upkeep, defragmented_for=self.upkeep.defragmented_for | {request})
                 self.defragmented.append(peer)
                 disk.db_bytes, disk.starting = disk.used_bytes, 1
                 done = dict(self.upkeep.defragmented) | {peer: self.now}

@@ -30,8 +30,8 @@ _ROOM_BELOW_QUOTA = 0.1
 _ROOM_BELOW_QUOTA_BYTES = 16 << 20
 #: Defragmenting for less than a tenth is not worth the pause, even where the quota is reached.
 _WORTH_BELOW = 0.9
-#: A member that was defragmented just now and is still large holds that much.
-_NOT_AGAIN_WITHIN = timedelta(minutes=10)
+#: A status that was taken before a defragmentation must not lead to another one.
+_NOT_AGAIN_WITHIN = timedelta(seconds=10)
 
 
 def report_quota(view: Running) -> Answer:
@@ -68,6 +68,9 @@ def relieve_nospace(view: Running) -> Answer:
     if all(_has_room(p) for p in serving):
         return Disarm(alarms=raised)
     upkeep, now = view.seen.upkeep, view.seen.now
+    revision = upkeep.old_revision(now)
+    if upkeep.policy.may_compact and revision > upkeep.compacted_at:
+        return Compact(revision=revision)
     done = dict(upkeep.defragmented)
     large = tuple(
         p
@@ -75,10 +78,7 @@ def relieve_nospace(view: Running) -> Answer:
         if not _has_room(p) and _in_use(p) < _WORTH_BELOW * _size(p) and (p.id not in done or now - done[p.id] > _NOT_AGAIN_WITHIN)
     )
     if large:
-        return _defragment(view, large)
-    revision = upkeep.old_revision(now)
-    if upkeep.policy.may_compact and revision > upkeep.compacted_at:
-        return Compact(revision=revision)
+        return defragmentation(view, large)
     why = "compaction is left to you" if not upkeep.policy.may_compact else "what may be compacted was"
     return Remark(
         code="etcd-nospace",
@@ -101,20 +101,20 @@ def defragment(view: Running) -> Answer:
         and _in_use(p) < policy.defragment_below * _size(p)
         and (p.id not in done or now - done[p.id] >= policy.defragment_every)
     )
-    return _defragment(view, holey) if holey else None
+    return defragmentation(view, holey) if holey else None
 
 
-def _defragment(view: Running, peers: tuple[Peer, ...]) -> Answer:
-    """Return the defragmentation of the first of `peers`, or what it waits for."""
+def defragmentation(view: Running, peers: tuple[Peer, ...], *, request: str = "") -> Answer:
+    """Return the defragmentation of the first of `peers`, or what it waits for; `request` is the id of what an operator asked."""
     upkeep, now = view.seen.upkeep, view.seen.now
     if upkeep.since is None or now - upkeep.since < upkeep.policy.defragment_after:
-        return None
+        return Remark(code="defragmentation-waits", reason="a new leader waits for what its predecessor may have begun")
     peer = order_of_change(peers)[0]
     for gate in (no_learner, all_serve):
         closed = gate(view, Change(peer=peer))
         if isinstance(closed, Remark):
             return Remark(code="defragmentation-waits", reason=closed.reason)
-    return Defragment(peer=peer.id)
+    return Defragment(peer=peer.id, request=request)
 
 
 def _wanted_room(peer: Peer) -> int:

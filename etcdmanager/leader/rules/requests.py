@@ -10,6 +10,7 @@ from typing import assert_never
 
 from etcdmanager.control.member_requests import MemberRequest, MemberVerb
 from etcdmanager.leader.actions import Answer, AnswerMemberRequest, MoveRaftLeader, Remark
+from etcdmanager.leader.rules.maintenance_space import defragmentation
 from etcdmanager.leader.rules.membership import free_peers, learners, removal
 from etcdmanager.leader.rules.quarantine import is_raft_leader
 from etcdmanager.leader.view import Running
@@ -27,6 +28,8 @@ def carry_out_member_request(view: Running) -> Answer:
             return _remove(view, request)
         case MemberVerb.REPLACE:
             return _replace(view, request)
+        case MemberVerb.DEFRAGMENT:
+            return _defragment(view, request)
         case _:
             assert_never(request.verb)
 
@@ -67,6 +70,18 @@ def _replace(view: Running, request: MemberRequest) -> Answer:
         text = f"no empty peer could take the place of {request.member}"
         return AnswerMemberRequest(request=request, code="no-peer-to-add", text=text)
     return _refused_or(request, removal(view, member, why=f"{request.requested_by} asked for another in its place"))
+
+
+def _defragment(view: Running, request: MemberRequest) -> Answer:
+    peer = next((p for p in view.healthy if p.node.name == request.member), None)
+    if request.id in view.seen.upkeep.defragmented_for:
+        size = peer.etcd.db_size_bytes if peer is not None and peer.etcd is not None else 0
+        return AnswerMemberRequest(request=request, text=f"{request.member} is defragmented; its database file has {size >> 20} MiB")
+    if peer is None:
+        return AnswerMemberRequest(
+            request=request, code="member-does-not-serve", text=f"{request.member} does not serve; it is not defragmented"
+        )
+    return defragmentation(view, (peer,), request=request.id)
 
 
 def _refused_or(request: MemberRequest, answer: Answer) -> Answer:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from etcdmanager.control.member_requests import MemberRequest, MemberVerb
 from etcdmanager.leader import actions as a
 from etcdmanager.leader.decide import Decision
 from tests.simulator.world import World, running_world
@@ -168,3 +169,15 @@ def test_a_disk_that_a_restore_would_not_fit_on_is_told() -> None:
     told = next(remark for remark in world.round().remarks if remark.code == "S10-disk-nearly-full")
     assert "etcd-b" in told.reason
     assert "etcd-a" not in told.reason
+
+
+def test_members_that_an_operator_asks_for_are_defragmented_one_by_one_whatever_is_in_them() -> None:
+    world = running_world()
+    world.tick(timedelta(minutes=3))
+    for name in ("etcd-b", "etcd-a"):
+        world.member_requests.append(
+            MemberRequest(id=f"r-{name}", verb=MemberVerb.DEFRAGMENT, member=name, requested_by="me", requested_at=world.now)
+        )
+    world.settle()
+    assert world.defragmented == ["etcd-b", "etcd-a"]
+    assert world.member_requests == []
