@@ -85,17 +85,19 @@ def test_a_cluster_goes_back_to_any_moment_between_two_backups_though_its_leader
         await group.until_written("etcd-a", b"key", b"good")
         good = await revision(group)
         await group.until(lambda: written_up_to(group, good), within=60)
-        group.kill(group.leader())
+        killed = group.leader()
+        group.kill(killed)
         await group.until_written("etcd-a", b"key", b"bad")
         bad = await revision(group)
         await group.until(lambda: written_up_to(group, bad), within=60)
+        group.start(killed)
         listed = await etcd_manager(group, "list-backups")
         assert "any moment from" in listed.stdout, listed.stdout
         words = ("--at", str(good).zfill(5), "--binaries", str(etcd_binaries("default")), "--discard-newer")
         plan = await etcd_manager(group, "restore-backup", "main", *words)
         assert (plan.returncode, "Nothing has been changed" in plan.stdout) == (ExitCode.OK, True), plan.stderr
 
-        restored = await etcd_manager(group, "restore-backup", "main", *words, "--yes", "--cluster", CLUSTER, "--json")
+        restored = await etcd_manager(group, "restore-backup", "main", *words, "--yes", "--cluster", CLUSTER, "--json", "--timeout", "2m")
 
         assert restored.returncode == ExitCode.OK, restored.stderr
         assert await written(group) == b"good"
