@@ -84,7 +84,7 @@ class UpkeepExecutor:
             await client.compact(revision, physical=True, deadline=order.authority.within(COMPACT))
         except NotFoundError:
             log.info("revision %d was compacted already", revision)
-        order.memory.upkeep = replace(order.memory.upkeep, compacted_at=revision)
+        order.memory.upkeep = replace(order.memory.upkeep, compacted_at=revision, compacted_on=self._now())
         log.info("compacted at revision %d", revision)
 
     async def _change_peer_urls(self, order: Order, name: str, urls: tuple[str, ...]) -> None:

@@ -112,6 +112,8 @@ class Upkeep:
     revisions: tuple[tuple[datetime, int], ...] = ()
     #: Up to where this leadership compacted; 0 for nowhere.
     compacted_at: int = 0
+    #: When this leadership compacted last.
+    compacted_on: datetime | None = None
 
     def old_revision(self, now: datetime) -> int:
         """Return the newest revision that may be forgotten; 0 for none."""

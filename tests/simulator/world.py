@@ -450,7 +450,7 @@ class World:
             case a.Compact(revision=revision):
                 for disk in self.disks.values():
                     disk.used_bytes = self.used_after_compaction or disk.used_bytes
-                self.upkeep = replace(self.upkeep, compacted_at=revision)
+                self.upkeep = replace(self.upkeep, compacted_at=revision, compacted_on=self.now)
             case a.Disarm():
                 assert all(d.db_bytes < self.quota_bytes for d in self.disks.values()), "the alarm would come back"
                 self.alarms.clear()

@@ -10,7 +10,7 @@ never while another member is away (law R7).
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from etcdmanager.etcd.answers import Alarm
 from etcdmanager.leader.actions import Answer, Compact, Defragment, Disarm, Remark
@@ -75,7 +75,9 @@ def relieve_nospace(view: Running) -> Answer:
     large = tuple(
         p
         for p in serving
-        if not _has_room(p) and _in_use(p) < _WORTH_BELOW * _size(p) and (p.id not in done or now - done[p.id] > _NOT_AGAIN_WITHIN)
+        if not _has_room(p)
+        and (_in_use(p) < _WORTH_BELOW * _size(p) or _is_before(done.get(p.id), upkeep.compacted_on))
+        and (p.id not in done or now - done[p.id] > _NOT_AGAIN_WITHIN)
     )
     if large:
         return defragmentation(view, large)
@@ -128,6 +130,14 @@ def _size(peer: Peer) -> int:
 def _in_use(peer: Peer) -> int:
     """Return how much of the file holds something; all of it where etcd does not say."""
     return (peer.etcd.db_in_use_bytes or peer.etcd.db_size_bytes) if peer.etcd is not None else 0
+
+
+def _is_before(defragmented: datetime | None, compacted: datetime | None) -> bool:
+    """Return whether a member was not defragmented since the leader compacted.
+
+    What a compaction freed counts as in use until something is written, and at its quota nothing is (seen with 3.4.23).
+    """
+    return compacted is not None and (defragmented is None or defragmented < compacted)
 
 
 def _has_room(peer: Peer) -> bool:

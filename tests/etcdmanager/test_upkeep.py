@@ -1,0 +1,106 @@
+"""Databases that fill up and members that differ, with real managers and real etcds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agents.documents import as_list, as_mapping
+from agents.errors import RefusedError
+from etcdmanager.etcd.client import EtcdClient
+from tests.support.managers import ManagerGroup, manager_group
+
+pytestmark = [pytest.mark.etcd, pytest.mark.slow]
+
+QUOTA = 24 << 20
+#: A leader waits two minutes before it defragments, and ten before it compacts; here seconds.
+IMPATIENT = {
+    "ETCD_QUOTA_BACKEND_BYTES": str(QUOTA),
+    "ETCD_MANAGER_DEFRAGMENT_AFTER": "1s",
+    "ETCD_MANAGER_COMPACT_OLDER_THAN": "5s",
+    "ETCD_MANAGER_HASH_COMPARISON_INTERVAL": "3s",
+}
+
+
+def leader_log(group: ManagerGroup) -> str:
+    return "\n".join(manager.log() for manager in group.managers.values())
+
+
+def waits(group: ManagerGroup) -> str:
+    manager = group.managers.get(group.leader())
+    rows = as_list(manager.status().get("waiting", []), where="waiting") if manager is not None else []
+    return "; ".join(str(as_mapping(row, where="waiting")["reason"]) for row in rows)
+
+
+async def until(condition: Callable[[], bool], group: ManagerGroup, *, within: float = 60) -> None:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < within, f"not within {within} s; {waits(group)}\n{group.logs()}"
+        await asyncio.sleep(0.2)
+
+
+async def fill(client: EtcdClient) -> None:
+    """Write new values to four keys until etcd refuses; all but the last of each can be compacted."""
+    for number in range(200):
+        await client.put(b"key/%d" % (number % 4), os.urandom(512 << 10))
+
+
+@pytest.mark.parametrize("version", ["3.4.23", "3.5.16", "3.5.30"])
+def test_a_cluster_that_reached_its_quota_comes_back_by_itself(tmp_path: Path, version: str) -> None:
+    with manager_group(tmp_path, 3, version=version, environment=IMPATIENT) as group:
+
+        async def scenario() -> None:
+            group.start_all()
+            await group.until_healthy()
+            async with group.client("etcd-a") as client:
+                with pytest.raises(RefusedError, match="database space exceeded"):
+                    await fill(client)
+                began = time.monotonic()
+                await group.until_written("etcd-a", b"after", b"it writes again", within=120)
+                print(f"{version}: writes again after {time.monotonic() - began:.1f} s")
+            await until(lambda: "disarmed NOSPACE" in leader_log(group), group)
+            assert "compacted at revision" in leader_log(group)
+            for name in group.names:
+                assert f"defragmented {name}" in leader_log(group)
+                async with group.client(name) as client:
+                    assert (await client.status()).db_size_bytes < QUOTA // 2
+                    assert await client.get(b"after") is not None
+
+        asyncio.run(scenario())
+
+
+def test_members_are_compared_and_one_that_holds_other_keys_is_named(tmp_path: Path) -> None:
+    """The odd member is made with an etcd of its own: the same cluster's data, started alone for a moment, and written to."""
+    with manager_group(tmp_path, 3, environment=IMPATIENT) as group:
+
+        async def scenario() -> None:
+            group.start_all()
+            await group.until_healthy()
+            await group.until_written("etcd-a", b"key", b"value")
+            await until(lambda: "all 3 members hold the same keys" in leader_log(group), group)
+
+        asyncio.run(scenario())
+
+
+def test_quota_and_sizes_are_told(tmp_path: Path) -> None:
+    with manager_group(tmp_path, 1, environment=IMPATIENT) as group:
+
+        async def scenario() -> None:
+            group.start_all()
+            await group.until_written("etcd-a", b"key", b"value")
+
+            def row() -> dict[str, object]:
+                details = as_mapping(group.managers["etcd-a"].status().get("details", {}), where="details")
+                cluster = details.get("cluster")
+                rows = as_list(as_mapping(cluster, where="cluster")["members"], where="members") if cluster else []
+                return as_mapping(rows[0], where="row") if rows else {}
+
+            await until(lambda: row().get("quotaBytes") == QUOTA and bool(row().get("serves")), group)
+            assert row()["freeBytes"]
+
+        asyncio.run(scenario())
