@@ -24,6 +24,7 @@ from etcdmanager.leader.hands import Order
 from etcdmanager.leader.memory import Memory
 from etcdmanager.leader.observe import Observer
 from etcdmanager.leader.view import ClusterView
+from etcdmanager.leader.witness import Witness
 from etcdmanager.leadership.claim import RELUCTANCE, SAFETY_MARGIN
 from etcdmanager.leadership.lock import LeaderLock, Lease, boot_clock
 from etcdmanager.leadership.promise import PROMISE, have_majority
@@ -167,6 +168,11 @@ class LeaderLoop:
         self._decided = ""
         self._helpless_since: datetime | None = None
         self._abstained = 0
+        self._witnesses: list[Witness] = []
+
+    def add_witness(self, witness: Witness) -> None:
+        """Have a witness told of everything from now on."""
+        self._witnesses.append(witness)
 
     async def run(self) -> None:
         """Lead whenever the lock says so."""
@@ -182,6 +188,8 @@ class LeaderLoop:
             self._term = None
             if self.news.leading:
                 log.warning("leading no longer")
+                for witness in self._witnesses:
+                    witness.leads_no_longer(self.news.epoch)
                 self.news = LeaderNews(leading=False)
             return FOLLOWING
         if self._term is None or self._term.lease.epoch != lease.epoch:
@@ -229,6 +237,8 @@ class LeaderLoop:
         token = secrets.token_urlsafe(16)
         authority = LeaderAuthority(self._lock, lease, cluster_name=self._around.cluster_name, token=token)
         self._decided = ""
+        for witness in self._witnesses:
+            witness.leads(lease.epoch)
         return _Term(lease=lease, token=token, authority=authority)
 
     async def _act(self, term: _Term, view: ClusterView, alone: frozenset[str]) -> timedelta:
@@ -257,12 +267,17 @@ class LeaderLoop:
         return await self._execute(term, decision, Order(action=decision.action, view=view, authority=term.authority, memory=term.memory))
 
     async def _execute(self, term: _Term, decision: Decision, order: Order) -> timedelta:
+        began = self._elapsed()
         try:
             await self._executor.execute(order)
         except AgentError as error:
+            for witness in self._witnesses:
+                witness.failed(decision.rule, error)
             trouble = term.memory.failed(decision.rule, error, self._now())
             log.warning("%s failed (%s, %d times): %s", decision.rule, trouble.code, trouble.count, error)
             return WAITING
+        for witness in self._witnesses:
+            witness.done(decision.rule, decision.action, order.view, timedelta(seconds=self._elapsed() - began))
         term.memory.succeeded(decision.rule)
         return AFTER_ACTION
 
@@ -360,6 +375,8 @@ class LeaderLoop:
 
     def _tell_error(self, lease: Lease, error: AgentError) -> None:
         """Log an error of looking when it changes, and swap the news; the last view stays for reference."""
+        for witness in self._witnesses:
+            witness.failed("", error)
         if str(error) != self.news.error:
             log.warning("no decision (%s): %s", error.code, error)
         self._decided = ""
