@@ -247,3 +247,19 @@ def test_a_leader_that_abstains_acts_no_more_releases_the_lock_and_takes_it_agai
     b.release()
     time.pass_(timedelta(seconds=16))
     assert a.step() is not None
+
+
+def test_a_manager_that_may_not_lead_gives_the_lock_back_and_takes_it_when_it_may() -> None:
+    store, time = MemoryStore(), Time()
+    allowed: list[timedelta | None] = [timedelta()]
+    a = LeaderLock(store, Me(id="a", instance="1"), now=time.now, elapsed=lambda: time.elapsed, reluctance=lambda: allowed[0])
+    assert a.step() is not None
+    allowed[0] = None
+    assert a.lease is None, "at once, before the store knows"
+    assert a.step() is None
+    record = decode(store.read(LOCK_KEY))
+    assert record.holder == ""
+    allowed[0] = timedelta()
+    lease = a.step()
+    assert lease is not None
+    assert lease.epoch == 2

@@ -104,3 +104,11 @@ def test_an_epoch_that_could_not_be_kept_is_kept_as_soon_as_there_is_room(tmp_pa
     tmp_path.joinpath("leadership.json").rmdir()
     assert one.notify(view(ours("a"), epoch=3), caller="a", healthy=()).accepted
     assert not leadership(tmp_path).notify(view(ours("b"), epoch=2), caller="b", healthy=()).accepted
+
+
+def test_a_go_leader_is_refused_while_a_lower_id_is_healthy(tmp_path: Path) -> None:
+    one = leadership(tmp_path)
+    answer = one.notify(view(go("b"), healthy=(ours("a"), go("b"))), caller="b", healthy=(ours("a"), go("b")))
+    assert not answer.accepted
+    assert "a has a lower id" in answer.refusal
+    assert one.notify(view(go("a"), healthy=(go("a"), ours("b"))), caller="a", healthy=(go("a"), ours("b"))).accepted
