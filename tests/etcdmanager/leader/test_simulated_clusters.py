@@ -605,3 +605,20 @@ def grow(world: World, count: int) -> None:
 
 def _at(peer: Peer, url: str) -> Peer:
     return replace(peer, node=replace(peer.node, peer_urls=(url,)))
+
+
+@pytest.mark.parametrize("cut", range(3))
+def test_a_replacement_that_loses_its_leader_anywhere_is_finished_by_the_next(cut: int) -> None:
+    for dying_round in range(12):
+        world = running_world()
+        world.disks["etcd-d"] = Disk(id="etcd-d")
+        ask(world, MemberVerb.REPLACE, "etcd-b")
+        for _ in range(dying_round):
+            world.round()
+        world.round(cut_after=cut)
+        for _ in range(80):
+            world.round()
+            assert world.open_to_clients() == ["token-1"]
+        assert sorted(world.clusters["token-1"]) == ["etcd-a", "etcd-c", "etcd-d"]
+        assert len(world.serving("token-1")) == 3
+        assert world.member_answers == {"r1": ""}
