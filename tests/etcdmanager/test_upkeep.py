@@ -12,6 +12,8 @@ import pytest
 
 from agents.documents import as_list, as_mapping
 from agents.errors import RefusedError
+from agents.exit_codes import ExitCode
+from etcdmanager.cli import main_with
 from etcdmanager.etcd.client import EtcdClient
 from tests.support.managers import ManagerGroup, manager_group
 
@@ -74,15 +76,53 @@ def test_a_cluster_that_reached_its_quota_comes_back_by_itself(tmp_path: Path, v
         asyncio.run(scenario())
 
 
-def test_members_are_compared_and_one_that_holds_other_keys_is_named(tmp_path: Path) -> None:
-    """The odd member is made with an etcd of its own: the same cluster's data, started alone for a moment, and written to."""
+def damage(group: ManagerGroup, name: str, before: bytes, after: bytes) -> None:
+    """Change a value in a running member's database file: etcd has it mapped into memory, and pages have no checksums."""
+    (path,) = (group.managers[name].data_dir / "data").glob("*/member/snap/db")
+    content = path.read_bytes()
+    assert before in content
+    with path.open("r+b") as file:
+        at = content.find(before)
+        while at >= 0:
+            file.seek(at)
+            file.write(after)
+            at = content.find(before, at + 1)
+
+
+@pytest.mark.parametrize("version", ["3.4.23", "3.5.30"])
+def test_members_are_compared_and_one_that_holds_other_keys_is_named_and_left_alone(tmp_path: Path, version: str) -> None:
+    with manager_group(tmp_path, 3, version=version, environment=IMPATIENT) as group:
+
+        async def scenario() -> None:
+            group.start_all()
+            await group.until_healthy()
+            await group.until_written("etcd-a", b"key", b"as it was written")
+            await until(lambda: "all 3 members hold the same keys" in leader_log(group), group)
+            pid = group.managers["etcd-c"].etcd_pid()
+            damage(group, "etcd-c", b"as it was written", b"as it was DAMAGED")
+            await until(lambda: "members-differ: " in waits(group) and "etcd-c holds other keys" in waits(group), group)
+            assert group.managers["etcd-c"].etcd_pid() == pid
+
+        asyncio.run(scenario())
+
+
+def test_all_members_are_defragmented_one_by_one_because_an_operator_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with manager_group(tmp_path, 3, environment=IMPATIENT) as group:
 
         async def scenario() -> None:
             group.start_all()
             await group.until_healthy()
             await group.until_written("etcd-a", b"key", b"value")
-            await until(lambda: "all 3 members hold the same keys" in leader_log(group), group)
+            words = ["defrag", "--rolling", "--backup-store", group.store_url]
+            planned = await asyncio.to_thread(main_with, [*words, "--plan"])
+            while planned != ExitCode.OK or capsys.readouterr().out.count("etcd-") < 3:
+                await asyncio.sleep(0.5)
+                planned = await asyncio.to_thread(main_with, [*words, "--plan"])
+            assert await asyncio.to_thread(main_with, words) == ExitCode.OK
+            told = capsys.readouterr().out
+            for name in group.names:
+                assert f"{name} is defragmented" in told
+                assert f"defragmented {name}" in leader_log(group)
 
         asyncio.run(scenario())
 
