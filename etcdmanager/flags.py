@@ -97,6 +97,9 @@ FLAGS: tuple[Flag, ...] = (
     _flag("compatible-timers", Kind.BOOLEAN, "always use the Go managers' slow timers"),
     _flag("veto-go-leaders", Kind.BOOLEAN, "never stop a serving etcd for a Go leader while no restore is queued (true)"),
     _flag("no-deltas", Kind.BOOLEAN, "keep full backups only: without restores to any moment"),
+    _flag("backup-copy-store", Kind.TEXT, "URL of a second store that backups and deltas are copied to, in the background"),
+    _flag("backup-spool", Kind.TEXT, "where backups wait while the store is away (<data-dir>/backup-spool), or none"),
+    _flag("backup-encryption-key-file", Kind.TEXT, "keys to encrypt backups with: then Go's programs cannot restore them"),
     _flag("env-file", Kind.IGNORED, "file of KEY=VALUE lines"),
     _flag("config", Kind.IGNORED, "YAML file with the same flags"),
     _flag("log-file", Kind.IGNORED, "accepted for compatibility"),
@@ -126,6 +129,17 @@ TUNABLES: Mapping[str, str] = MappingProxyType(
         "ETCD_MANAGER_HASH_COMPARISON_INTERVAL": "hash_comparison_interval",
         "ETCD_MANAGER_DEFRAGMENT_AFTER": "defragment_after",
         "ETCD_MANAGER_COMPACT_OLDER_THAN": "compact_older_than",
+        "ETCD_MANAGER_BACKUP_COPY_HOURLY_RETENTION": "copy_hourly_retention",
+        "ETCD_MANAGER_BACKUP_COPY_DAILY_RETENTION": "copy_daily_retention",
+    }
+)
+
+#: Variables that stand in for flags; kops can set variables of etcd-manager, but no flag that it does not know.
+STAND_INS: Mapping[str, str] = MappingProxyType(
+    {
+        "ETCD_MANAGER_BACKUP_COPY_STORE": "backup_copy_store",
+        "ETCD_MANAGER_BACKUP_SPOOL": "backup_spool",
+        "ETCD_MANAGER_BACKUP_ENCRYPTION_KEY_FILE": "backup_encryption_key_file",
     }
 )
 
@@ -202,12 +216,14 @@ def manager_config(values: Values, *, environment: Mapping[str, str]) -> Manager
     for variable, field in TUNABLES.items():
         if environment.get(variable):
             filled[field] = _checked(f"variable {variable}", _tunable, environment[variable])
+    filled = {field: environment[variable] for variable, field in STAND_INS.items() if environment.get(variable)} | filled
     for required in ("cluster_name", "backup_store"):
         if not filled.get(required):
             raise SpecError(f"--{required.replace('_', '-')} is required")
     if filled.get("network_cidr") and filled.get("volume_provider") != "openstack":
         raise SpecError("--network-cidr is only for --volume-provider=openstack")
-    etcd = {name: value for name, value in environment.items() if name.startswith("ETCD_") and name not in TUNABLES}
+    _check_copy_store(str(filled["backup_store"]), str(filled.get("backup_copy_store", "")))
+    etcd = {name: value for name, value in environment.items() if name.startswith("ETCD_") and name not in {*TUNABLES, *STAND_INS}}
     others = {name: value for name, value in environment.items() if not name.startswith("ETCD_")}
     return _build(filled, etcd_environment=MappingProxyType(etcd), environment=MappingProxyType(others))
 
@@ -239,6 +255,13 @@ def parse_static_config(text: str) -> StaticConfig:
         ips = tuple(as_str(ip, where=f"{where}: ip") for ip in as_list(node.get("ip", []), where=f"{where}: ip"))
         nodes.append(StaticNode(id=as_str(node.get("id"), where=f"{where}: id"), ips=ips))
     return StaticConfig(etcd_version=as_str(document.get("etcdVersion"), where=f"{where}: etcdVersion"), nodes=tuple(nodes))
+
+
+def _check_copy_store(store: str, copy: str) -> None:
+    """Raise SpecError where one store lies in the other: nothing would be gained, and both would be listed as one."""
+    ours, other = f"{store.rstrip('/')}/", f"{copy.rstrip('/')}/"
+    if copy and (ours.startswith(other) or other.startswith(ours)):
+        raise SpecError(f"--backup-copy-store {copy} and --backup-store {store} overlap", hint="give it a bucket or directory of its own")
 
 
 def _value(flag: Flag, texts: tuple[str, ...], values: Values) -> object:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from agents.status import API_VERSION, Status, Waiting
 from agents.timestamps import format_timestamp
+from etcdmanager.backups.second_store_keeper import CopyNews
 from etcdmanager.control.commands import LeaderReport
 from etcdmanager.deltas.collect import DeltaNews
 from etcdmanager.leader.actions import Remark, Wait, describe
@@ -18,10 +19,12 @@ from etcdmanager.leader.view import ClusterView, Holding, Peer, Running, phase_o
 from etcdmanager.leadership.claim import LockRecord
 from etcdmanager.peering.gossip import PeerSight
 from etcdmanager.peering.messages import Description
+from etcdmanager.report_stores import copies_document, copies_waiting
 from etcdmanager.report_upkeep import upkeep_of_cluster, upkeep_of_member
 from etcdmanager.spec import KOPS_CLUSTERS
 
 _NO_DELTAS = DeltaNews()
+_NO_COPIES = CopyNews()
 #: A member that restarts interrupts the deltas for some seconds, and loses none.
 _DELTAS_MAY_PAUSE = timedelta(seconds=30)
 #: A backup that is older than this many intervals is told as stale.
@@ -42,6 +45,7 @@ class Picture:
     news: LeaderNews
     backup_interval: timedelta
     deltas: DeltaNews = _NO_DELTAS
+    copies: CopyNews = _NO_COPIES
 
 
 def agent_name(cluster_name: str) -> str:
@@ -143,7 +147,7 @@ def _waiting(picture: Picture) -> tuple[Waiting, ...]:
     if paused is not None and picture.now - paused > _DELTAS_MAY_PAUSE:
         reason = f"deltas-{picture.deltas.problem_code}: changes are not collected: {picture.deltas.problem}"
         found.append(Waiting(reason=reason, since=paused, hint="restores reach back to full backups only, until this is over"))
-    return tuple(found)
+    return (*found, *copies_waiting(picture.copies, picture.now))
 
 
 def _cut_off(picture: Picture) -> tuple[Waiting, ...]:
@@ -171,6 +175,7 @@ def _details(picture: Picture) -> dict[str, object]:
         document["cluster"] = _cluster(picture.news.view, picture)
         decision = picture.news.decision
         document["deltas"] = _deltas(picture.deltas)
+        document["secondStore"] = copies_document(picture.copies)
         document["decision"] = {"rule": decision.rule, "phase": decision.phase, "action": describe(decision.action)} if decision else None
     return document
 

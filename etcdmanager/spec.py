@@ -116,6 +116,9 @@ DEFAULT_HASH_COMPARISON_INTERVAL = timedelta(hours=1)
 DEFAULT_DEFRAGMENT_AFTER = timedelta(minutes=2)
 DEFAULT_COMPACT_OLDER_THAN = timedelta(minutes=10)
 
+#: What the names of variables begin with that are for the second backup store only.
+COPY_STORE = "COPY_STORE_"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerConfig:
@@ -185,6 +188,21 @@ class ManagerConfig:
     veto_go_leaders: bool = True
     #: Keep full backups only.
     no_deltas: bool = False
+    #: A second backup store, which the leading manager copies to; "" is none.
+    backup_copy_store: str = ""
+    #: What is kept there; None is as long as in the first.
+    copy_hourly_retention: timedelta | None = None
+    copy_daily_retention: timedelta | None = None
+    #: Where backups are kept while the store is away; "" is `<data-dir>/backup-spool`, "none" keeps none.
+    backup_spool: str = ""
+    #: The keys that backups are encrypted with; "" leaves them readable for everybody who can read the store, Go's programs among them.
+    backup_encryption_key_file: str = ""
+
+    @property
+    def copy_environment(self) -> Mapping[str, str]:
+        """Return the environment for the second store: COPY_STORE_X stands in for X, for example with credentials of another account."""
+        own = {name.removeprefix(COPY_STORE): value for name, value in self.environment.items() if name.startswith(COPY_STORE)}
+        return MappingProxyType({**self.environment, **own})
 
     def node(self, *, peer_id: str, address: str) -> EtcdNode:
         """Return our own etcd node: the templates with this id and address put in; TLS is recorded by whoever creates clusters."""

@@ -21,6 +21,7 @@ from agents.host.protocol import Host
 from agents.metrics import Answer, Endpoint, Metrics
 from agents.status import Status, write_status
 from agents.stores.protocol import Store
+from etcdmanager.backups.second_store_keeper import SecondStoreKeeper
 from etcdmanager.control.store import CONTROL, ControlStore
 from etcdmanager.deltas.keeper import DeltaKeeper
 from etcdmanager.leader.loop import LeaderLoop
@@ -54,6 +55,7 @@ class Sources:
     lock: LeaderLock
     leader: LeaderLoop
     deltas: DeltaKeeper
+    second_store: SecondStoreKeeper
     #: The backup store.
     store: Store
 
@@ -127,6 +129,7 @@ class Teller:
             leads=lock.lease is not None or (leader.news.leading and lock.orphaned is not None),
             news=leader.news,
             deltas=self._sources.deltas.news,
+            copies=self._sources.second_store.news,
             backup_interval=self._config.backup_interval,
         )
 
@@ -186,6 +189,8 @@ class Teller:
             ),
             "etcd_manager_alarms": ("alarms that etcd raises, as the leader sees them", _alarms),
             "etcd_manager_members_differ": ("whether members hold different keys, as the leader compared them last", _differ),
+            "etcd_manager_copied_backup_timestamp_seconds": ("when the second store's newest backup was taken, 0 unknown", _copied_at),
+            "etcd_manager_copies_missing": ("backups that the second store lacks", _copies_missing),
             "etcd_manager_last_backup_timestamp_seconds": ("when the newest backup was taken, 0 unknown", _last_backup),
         }
         for name, (text, read) in gauges.items():
@@ -198,6 +203,15 @@ class Teller:
 def _recovery_point(picture: Picture) -> float:
     current = picture.deltas.current_at
     return current.timestamp() if current is not None and picture.deltas.collecting else _last_backup(picture)
+
+
+def _copied_at(picture: Picture) -> float:
+    last = picture.copies.last
+    return last.newest_at.timestamp() if last is not None and last.newest_at is not None else 0.0
+
+
+def _copies_missing(picture: Picture) -> float:
+    return float(picture.copies.last.missing_backups) if picture.copies.last is not None else 0.0
 
 
 def _members(picture: Picture) -> str:

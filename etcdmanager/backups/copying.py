@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -32,11 +32,12 @@ def missing_in(listed: tuple[Listed, ...], other: tuple[Listed, ...]) -> tuple[L
     return tuple(backup for backup in listed if backup.size_bytes and there.get(backup.text) != backup.size_bytes)
 
 
-def copy_backup(source: BackupStore, target: BackupStore, name: str) -> Copied:
+def copy_backup(source: BackupStore, target: BackupStore, name: str, *, keep_going: Callable[[], None] = lambda: None) -> Copied:
     """Copy one backup; nothing is written again where the target has it whole.
 
     VerificationError where the source is damaged: then the target has nothing of that name. A copy that was cut off is no backup, because
     its metadata is missing; copying again replaces it. A pin is not copied: the other store has its own retention.
+    `keep_going` is called with every piece, and may raise: that is how a caller in another thread stops us.
     """
     key = f"{checked(name)}/{META}"
     meta = source.store.read(key)
@@ -45,7 +46,7 @@ def copy_backup(source: BackupStore, target: BackupStore, name: str) -> Copied:
         return Copied(name=name, size_bytes=size, was_copied=False)
     # Whatever half of it is there is not listed from now on, until the metadata is there again.
     target.store.delete(key)
-    passing = _Proven(source, name)
+    passing = _Proven(source, name, keep_going)
     try:
         target.write_snapshot(name, passing)
         passing.finish()
@@ -68,7 +69,8 @@ def _size(backups: BackupStore, name: str) -> int:
 class _Proven:
     """A compressed snapshot on its way, and whether it is whole."""
 
-    def __init__(self, source: BackupStore, name: str) -> None:
+    def __init__(self, source: BackupStore, name: str, keep_going: Callable[[], None]) -> None:
+        self._keep_going = keep_going
         self._source = source
         self._name = name
         self._digest = hashlib.sha256()
@@ -80,6 +82,7 @@ class _Proven:
 
         def pieces() -> Iterator[bytes]:
             for piece in self._source.stream(self._name):
+                self._keep_going()
                 self._digest.update(piece)
                 self.size_bytes += len(piece)
                 passed.append(piece)

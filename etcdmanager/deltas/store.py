@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -57,8 +58,19 @@ class DeltaStore:
 
     def read(self, lineage: Lineage, span: Span) -> Segment:
         """Return a delta; NotFoundError, or VerificationError where it is damaged or not what its name says."""
+        return self._decoded(lineage, span, self._store.read(_key(lineage, span)))
+
+    def copy(self, lineage: Lineage, span: Span, target: DeltaStore) -> None:
+        """Bring a delta to another store as it is, once it is proven; one that is there stays. Errors as of `read`."""
         key = _key(lineage, span)
-        segment = decode(self._store.read(key), where=f"{self.url}/{key}")
+        content = self._store.read(key)
+        self._decoded(lineage, span, content)
+        with suppress(ConflictError):
+            target._store.create(key, content)
+
+    def _decoded(self, lineage: Lineage, span: Span, content: bytes) -> Segment:
+        key = _key(lineage, span)
+        segment = decode(content, where=f"{self.url}/{key}")
         if (segment.cluster_id, segment.first, segment.last) != (lineage.cluster_id, span.first, span.last):
             raise VerificationError(
                 f"{self.url}/{key} holds revisions {segment.first} to {segment.last} of cluster {segment.cluster_id:x}", code="delta-name"
@@ -67,10 +79,8 @@ class DeltaStore:
 
     def write(self, lineage: Lineage, segment: Segment) -> None:
         """Add a delta; one that is there already holds the same changes and stays."""
-        try:
+        with suppress(ConflictError):
             self._store.create(_key(lineage, Span(first=segment.first, last=segment.last)), encode(segment))
-        except ConflictError:
-            return
 
     def delete(self, lineage: Lineage, spans: Sequence[Span]) -> None:
         """Delete deltas; those that are gone already are no matter."""

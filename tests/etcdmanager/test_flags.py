@@ -119,3 +119,22 @@ def test_only_names_that_kops_knows_have_ports() -> None:
 def test_credentials_are_not_shown() -> None:
     config = ManagerConfig(cluster_name="etcd", backup_store="s3://b/c", environment={"S3_SECRET_ACCESS_KEY": "open sesame"})
     assert "sesame" not in repr(config)
+
+
+def test_variables_stand_in_for_flags_that_kops_does_not_know_and_are_not_etcds() -> None:
+    read = config(ETCD_MANAGER_BACKUP_COPY_STORE="s3://far/etcd", ETCD_MANAGER_BACKUP_COPY_DAILY_RETENTION="1y")
+    assert (read.backup_copy_store, read.copy_hourly_retention, read.copy_daily_retention) == ("s3://far/etcd", None, timedelta(days=365))
+    assert read.etcd_environment == {}
+    assert config("--backup-copy-store=file:///b", ETCD_MANAGER_BACKUP_COPY_STORE="s3://far/etcd").backup_copy_store == "file:///b"
+
+
+def test_the_second_store_may_have_credentials_of_its_own() -> None:
+    read = config(AWS_ACCESS_KEY_ID="one", COPY_STORE_AWS_ACCESS_KEY_ID="two")
+    assert read.copy_environment["AWS_ACCESS_KEY_ID"] == "two"
+    assert read.environment["AWS_ACCESS_KEY_ID"] == "one"
+
+
+@pytest.mark.parametrize("copy", ["file:///backups", "file:///backups/", "file:///backups/copy", "file:///"])
+def test_two_stores_must_not_lie_in_each_other(copy: str) -> None:
+    with pytest.raises(SpecError, match="overlap"):
+        config(f"--backup-copy-store={copy}")
