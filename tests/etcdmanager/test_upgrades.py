@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from agents.documents import as_list, as_mapping
 from agents.errors import AgentError
+from etcdmanager.control.commands import BackupRequest
 from etcdmanager.spec import ClusterSpec
 from tests.support.etcd_binaries import CACHE, etcd_binaries
 from tests.support.managers import ManagerGroup, manager_group
@@ -160,3 +162,45 @@ def test_a_version_that_does_not_start_stops_at_one_member_and_is_taken_back(tmp
             await until_all_run(group, "3.5.1")
 
         asyncio.run(scenario())
+
+
+@pytest.mark.slow
+def test_what_etcd_does_not_take_down_is_told_and_a_backup_of_the_older_version_leads_back(tmp_path: Path) -> None:
+    etcd_binaries("3.5.16")
+    with manager_group(tmp_path, 3, version="3.4.23") as group:
+
+        async def scenario() -> None:
+            group.start_all()
+            await group.until_healthy()
+            async with group.client("etcd-a") as client:
+                lease = await client.grant(3600)
+                await client.put(b"key", b"as 3.4 had it", lease_id=lease)
+            request = BackupRequest(id="r1", requested_by="test", requested_at=datetime.now(UTC))
+            group.control.request_backup(request)
+            await until_true(lambda: group.control.backup_answer("r1") is not None, group)
+            answer = group.control.backup_answer("r1")
+            assert answer is not None
+            ask_for(group, "3.5.16")
+            await until_all_run(group, "3.5.16")
+            await asyncio.sleep(6)  # etcd raises the cluster's version within about four seconds
+            pids = {name: group.managers[name].etcd_pid() for name in group.names}
+            ask_for(group, "3.4.23")
+            await until_told(group, "downgrade-needs-restore")
+            assert {name: group.managers[name].etcd_pid() for name in group.names} == pids, "nothing was restarted"
+            spec = ClusterSpec(member_count=3, etcd_version="3.4.23")
+            command = group.control.queue_restore(backup=answer.backup, spec=spec, queued_at=datetime.now(UTC)).name
+            await until_true(lambda: group.control.receipt(command) is not None, group, within=90)
+            await until_all_run(group, "3.4.23")
+            async with group.client("etcd-b") as client:
+                found = await client.get(b"key")
+                assert found is not None
+                assert (found.value, found.lease_id) == (b"as 3.4 had it", lease)
+
+        asyncio.run(scenario())
+
+
+async def until_true(condition: Callable[[], bool], group: ManagerGroup, *, within: float = 60) -> None:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < within, f"not within {within} s\n{group.logs()}"
+        await asyncio.sleep(0.2)

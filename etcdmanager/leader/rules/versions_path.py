@@ -142,7 +142,8 @@ def _down(wanted: Version, runners: Sequence[Runner], *, enabled: Version | None
         return Blocked(
             code="downgrade-needs-restore",
             reason=f"a cluster of version {_text(line(highest))} is not taken down to {wanted} by etcd itself",
-            hint=f"etcd-manager restore-backup with a backup that a {_text(line(wanted))} took; or ask for the old version again",
+            hint=f"let the spec ask for {wanted} (kops, or etcd-manager-ctl configure-cluster), then etcd-manager restore-backup "
+            f"with a backup that a {_text(line(wanted))} took; or ask for the present version again",
         )
     if enabled is None or line(enabled) != line(wanted):
         return AllowDowngrade(to=Version(major=wanted.major, minor=wanted.minor))
