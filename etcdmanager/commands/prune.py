@@ -6,12 +6,12 @@ import argparse
 from datetime import UTC, datetime
 
 from agents.cli import common, common_options, emit
+from agents.consent import Consent, ask, consent, consent_options
 from agents.durations import parse_human_duration
 from agents.errors import SpecError
 from agents.exit_codes import ExitCode
 from etcdmanager.backups.retention import Retention
 from etcdmanager.backups.store import BackupStore
-from etcdmanager.commands.consent import Consent, ask, consent, consent_options
 from etcdmanager.commands.target import target_of, target_options, who
 from etcdmanager.control.history import Event, History
 from etcdmanager.control.store import ControlStore

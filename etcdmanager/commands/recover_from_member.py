@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from agents.cli import common, common_options, emit, table
+from agents.consent import Consent, ask, consent, consent_options
 from agents.durations import format_age, parse_human_duration
 from agents.errors import AgentError, DeadlineError, NotFoundError, RefusedError, SpecError
 from agents.exit_codes import ExitCode
 from agents.timestamps import format_timestamp
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.commands.cluster_status import ClusterReport, read_report
-from etcdmanager.commands.consent import Consent, ask, consent, consent_options
 from etcdmanager.commands.figures import count_text
 from etcdmanager.commands.follow import Follower, Style
 from etcdmanager.commands.member_advice import FRESH

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agents.cli import CommonOptions, common, common_options, emit
+from agents.consent import Consent, ask, consent, consent_options
 from agents.durations import format_age, parse_human_duration
 from agents.errors import BusyError, RefusedError, SpecError
 from agents.exit_codes import ExitCode
@@ -27,7 +28,6 @@ from etcdmanager.backups.preflight import Refusal, Wish, lives, refusals
 from etcdmanager.backups.store import BackupStore, Listed
 from etcdmanager.backups.verify import Verified, record, verify_light
 from etcdmanager.commands.backup_argument import backup_argument, etcd_and_backup
-from etcdmanager.commands.consent import Consent, ask, consent, consent_options
 from etcdmanager.commands.figures import count_text, size_text
 from etcdmanager.commands.follow import Follower, Style
 from etcdmanager.commands.restore_point import backup_of, describe_point, find_point, point_document, point_options

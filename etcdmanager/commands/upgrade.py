@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from agents.cli import common, common_options, emit, table
+from agents.consent import Consent, ask, consent, consent_options
 from agents.durations import format_go_duration, parse_human_duration
 from agents.errors import DeadlineError, RefusedError, SpecError
 from agents.exit_codes import ExitCode
 from agents.versions import Version
 from etcdmanager.commands.cluster_status import ClusterReport, read_report
-from etcdmanager.commands.consent import Consent, ask, consent, consent_options
 from etcdmanager.commands.target import Target, target_of, target_options, who
 from etcdmanager.control.history import Event, History
 from etcdmanager.control.store import ControlStore
