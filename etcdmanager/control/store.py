@@ -28,6 +28,7 @@ from etcdmanager.control.commands import (
     RestoreCommand,
     RestoreRequest,
 )
+from etcdmanager.control.member_requests import DIRECTORY as MEMBER_REQUESTS
 from etcdmanager.control.member_requests import MemberRequest, MemberRequests, open_requests, parse_member_request
 from etcdmanager.control.pause import PAUSE, Pause, parse_pause
 from etcdmanager.spec import ClusterSpec
@@ -327,8 +328,8 @@ class ControlStore:
 
     def forget_requests(self, *, answered_before: datetime) -> None:
         """Delete requests and answers that nobody will ask for again."""
-        entries = {entry.key: entry for entry in self._store.list(_REQUESTS)}
-        for key in _old_answers(entries.values(), answered_before):
+        entries = [entry for directory in (_REQUESTS, MEMBER_REQUESTS) for entry in self._store.list(directory)]
+        for key in _old_answers(entries, answered_before):
             self._store.delete(key.removesuffix(_DONE) + ".json")
             self._store.delete(key)
 

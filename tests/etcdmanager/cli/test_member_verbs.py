@@ -181,3 +181,13 @@ def test_the_refusal_says_which_rule(run: Run, store: LocalStore) -> None:
     code, _, told = run("replace-member", "etcd-b", "--yes", "--cluster", "prod.example.com")
     assert code == ExitCode.REFUSED
     assert "S4-stop-costs-quorum" in told
+
+
+def test_old_requests_and_their_answers_are_forgotten_and_open_ones_never(store: LocalStore) -> None:
+    control = ControlStore(store)
+    for name in ("r1", "r2"):
+        control.member_requests.ask(MemberRequest(id=name, verb=MemberVerb.REMOVE, member="x", requested_by="me", requested_at=NOW))
+    control.member_requests.answer(MemberAnswer(id="r1", answered_at=NOW, text="done"))
+    control.forget_requests(answered_before=datetime.now(UTC) + timedelta(hours=1))
+    assert control.member_requests.answer_to("r1") is None
+    assert [r.id for r in control.observe().member_requests] == ["r2"]
