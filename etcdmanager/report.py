@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from agents.status import API_VERSION, Status, Waiting
 from agents.timestamps import format_timestamp
 from etcdmanager.backups.second_store_keeper import CopyNews
+from etcdmanager.backups.spool_keeper import SpoolNews
 from etcdmanager.control.commands import LeaderReport
 from etcdmanager.deltas.collect import DeltaNews
 from etcdmanager.leader.actions import Remark, Wait, describe
@@ -19,12 +20,13 @@ from etcdmanager.leader.view import ClusterView, Holding, Peer, Running, phase_o
 from etcdmanager.leadership.claim import LockRecord
 from etcdmanager.peering.gossip import PeerSight
 from etcdmanager.peering.messages import Description
-from etcdmanager.report_stores import copies_document, copies_waiting
+from etcdmanager.report_stores import copies_document, copies_waiting, spool_document, spool_waiting
 from etcdmanager.report_upkeep import upkeep_of_cluster, upkeep_of_member
 from etcdmanager.spec import KOPS_CLUSTERS
 
 _NO_DELTAS = DeltaNews()
 _NO_COPIES = CopyNews()
+_NO_SPOOL = SpoolNews()
 #: A member that restarts interrupts the deltas for some seconds, and loses none.
 _DELTAS_MAY_PAUSE = timedelta(seconds=30)
 #: A backup that is older than this many intervals is told as stale.
@@ -46,6 +48,7 @@ class Picture:
     backup_interval: timedelta
     deltas: DeltaNews = _NO_DELTAS
     copies: CopyNews = _NO_COPIES
+    spool: SpoolNews = _NO_SPOOL
 
 
 def agent_name(cluster_name: str) -> str:
@@ -134,6 +137,7 @@ def _waiting(picture: Picture) -> tuple[Waiting, ...]:
     hold = picture.member.hold if picture.member is not None else None
     if hold is not None:
         found.append(Waiting(reason=f"{hold.code}: {hold.reason}", since=picture.now, hint=hold.hint))
+    found += spool_waiting(picture.spool)
     news = picture.news
     if not picture.leads:
         return (*found, *_cut_off(picture))
@@ -171,6 +175,7 @@ def _details(picture: Picture) -> dict[str, object]:
         "leads": picture.leads,
         "member": _member(picture.member) if picture.member is not None else None,
     }
+    document["spool"] = spool_document(picture.spool)
     if picture.leads and picture.news.view is not None:
         document["cluster"] = _cluster(picture.news.view, picture)
         decision = picture.news.decision

@@ -5,6 +5,7 @@
                ├─ lock keeper    the leader's lock, renewed or watched
                ├─ leader loop    while the lock is ours: observe, decide, execute
                ├─ deltas         while the lock is ours: every change into the backup store
+               ├─ spool          backups that wait here while the store is away
                ├─ second store   while the lock is ours: what it lacks is copied there
                ├─ ground         ends us when the data directory is another than the one that we began with
                └─ status         file, one-line summary, and the pictures that HTTP serves
@@ -17,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -29,8 +30,6 @@ from agents.host.local import LocalHost
 from agents.host.protocol import Host
 from agents.stores.url import open_store
 from etcdmanager.backups.retention import Retention
-from etcdmanager.backups.second_store import SecondStore
-from etcdmanager.backups.second_store_keeper import SecondStoreKeeper
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.connections import EtcdConnections, GossipGroup
 from etcdmanager.control.history import History
@@ -70,6 +69,7 @@ from etcdmanager.peering.renewal import ManagerTls, keep_fresh
 from etcdmanager.peering.server import PeerServer
 from etcdmanager.peering.tls import PeerTls
 from etcdmanager.report import agent_name
+from etcdmanager.safekeeping import Safekeeping
 from etcdmanager.spec import ManagerConfig, SeedPeer, endpoint
 from etcdmanager.telling import Sources, Teller
 
@@ -167,15 +167,15 @@ class Manager:
         deltas = DeltaKeeper(
             around, view=lambda: leader.news.view if leader.news.leading else None, clock=self._clock, keep=config.hourly_retention
         )
-        second = self._second_store(around, leading=lambda: leader.news.leading)
-        sources = Sources(deltas=deltas, second_store=second, handlers=handlers, gossip=gossip, lock=lock, leader=leader, store=store)
+        safe = Safekeeping(setup, around.backups, handlers, leading=lambda: leader.news.leading)
+        sources = Sources(deltas=deltas, safekeeping=safe, handlers=handlers, gossip=gossip, lock=lock, leader=leader, store=store)
         teller = Teller(config, self._host, self._clock, sources, show=daemon.status)
         server = PeerServer(gossip, handlers, endpoint=own.endpoints[0], tls=tls.server if tls is not None else None)
         await server.start()
         try:
             loops = [gossip.run(), member.run(), keep_lock(lock), leader.run(), recorder.run(), teller.run(), _watch_ground(held)]
             loops += [] if config.no_deltas else [deltas.run()]
-            loops += [second.run()] if config.backup_copy_store else []
+            loops += safe.loops()
             loops += [] if tls is None else [keep_fresh(tls, gossip)]
             await self._supervise(daemon, loops, teller)
         finally:
@@ -207,19 +207,6 @@ class Manager:
         policy = BackupPolicy(interval=config.backup_interval)
         observer = Observer(around, retention=retention, policy=policy, static_spec=static, upkeep=upkeep)
         return LeaderLoop(around, lock, observer, Executor(around), dns_suffix=config.dns_suffix)
-
-    def _second_store(self, around: Surroundings, *, leading: Callable[[], bool]) -> SecondStoreKeeper:
-        config = self._config
-        keep = Retention(
-            hourly=config.hourly_retention if config.copy_hourly_retention is None else config.copy_hourly_retention,
-            daily=config.daily_retention if config.copy_daily_retention is None else config.copy_daily_retention,
-        )
-
-        def open_second() -> SecondStore:
-            store = open_store(config.backup_copy_store, environment=config.copy_environment)
-            return SecondStore(around.backups, BackupStore(store), etcd_cluster=config.cluster_name, keep=keep)
-
-        return SecondStoreKeeper(url=config.backup_copy_store, open_second=open_second, leading=leading, clock=self._clock)
 
     async def _let_go(self, lock: LeaderLock) -> None:
         """Give the leadership up, so that the others need not wait for the lock to expire; not being able to is no failure."""

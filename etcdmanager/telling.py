@@ -21,7 +21,6 @@ from agents.host.protocol import Host
 from agents.metrics import Answer, Endpoint, Metrics
 from agents.status import Status, write_status
 from agents.stores.protocol import Store
-from etcdmanager.backups.second_store_keeper import SecondStoreKeeper
 from etcdmanager.control.store import CONTROL, ControlStore
 from etcdmanager.deltas.keeper import DeltaKeeper
 from etcdmanager.leader.loop import LeaderLoop
@@ -30,6 +29,7 @@ from etcdmanager.member.handlers import MemberHandlers
 from etcdmanager.peering.gossip import Gossip
 from etcdmanager.peering.messages import Description, LiveStatus
 from etcdmanager.report import Picture, agent_name, document_of, is_ready, leader_report_of, status_of
+from etcdmanager.safekeeping import Safekeeping
 from etcdmanager.spec import ManagerConfig
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Sources:
     lock: LeaderLock
     leader: LeaderLoop
     deltas: DeltaKeeper
-    second_store: SecondStoreKeeper
+    safekeeping: Safekeeping
     #: The backup store.
     store: Store
 
@@ -129,7 +129,8 @@ class Teller:
             leads=lock.lease is not None or (leader.news.leading and lock.orphaned is not None),
             news=leader.news,
             deltas=self._sources.deltas.news,
-            copies=self._sources.second_store.news,
+            copies=self._sources.safekeeping.copies,
+            spool=self._sources.safekeeping.spool,
             backup_interval=self._config.backup_interval,
         )
 
@@ -190,6 +191,7 @@ class Teller:
             "etcd_manager_alarms": ("alarms that etcd raises, as the leader sees them", _alarms),
             "etcd_manager_members_differ": ("whether members hold different keys, as the leader compared them last", _differ),
             "etcd_manager_copied_backup_timestamp_seconds": ("when the second store's newest backup was taken, 0 unknown", _copied_at),
+            "etcd_manager_spooled_backups": ("backups that wait on this machine for the store", lambda p: float(len(p.spool.spooled))),
             "etcd_manager_copies_missing": ("backups that the second store lacks", _copies_missing),
             "etcd_manager_last_backup_timestamp_seconds": ("when the newest backup was taken, 0 unknown", _last_backup),
         }

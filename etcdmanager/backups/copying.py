@@ -13,6 +13,7 @@ from etcdmanager.backups.manifest import MANIFEST
 from etcdmanager.backups.meta import META, SNAPSHOT
 from etcdmanager.backups.name import checked
 from etcdmanager.backups.store import BackupStore, Listed
+from etcdmanager.backups.stored import require_stored
 from etcdmanager.etcd.snapshot import SnapshotCheck
 
 
@@ -32,12 +33,15 @@ def missing_in(listed: tuple[Listed, ...], other: tuple[Listed, ...]) -> tuple[L
     return tuple(backup for backup in listed if backup.size_bytes and there.get(backup.text) != backup.size_bytes)
 
 
-def copy_backup(source: BackupStore, target: BackupStore, name: str, *, keep_going: Callable[[], None] = lambda: None) -> Copied:
+def copy_backup(
+    source: BackupStore, target: BackupStore, name: str, *, keep_going: Callable[[], None] = lambda: None, read_back: bool = False
+) -> Copied:
     """Copy one backup; nothing is written again where the target has it whole.
 
     VerificationError where the source is damaged: then the target has nothing of that name. A copy that was cut off is no backup, because
     its metadata is missing; copying again replaces it. A pin is not copied: the other store has its own retention.
     `keep_going` is called with every piece, and may raise: that is how a caller in another thread stops us.
+    `read_back`: what was written is read again before it counts; TransientError where the store holds something else.
     """
     key = f"{checked(name)}/{META}"
     meta = source.store.read(key)
@@ -53,6 +57,8 @@ def copy_backup(source: BackupStore, target: BackupStore, name: str, *, keep_goi
     except VerificationError:
         target.discard(name)
         raise
+    if read_back:
+        require_stored(target, name, sha256=passing.sha256(), size_bytes=passing.size_bytes)
     with suppress(NotFoundError):  # the Go program writes none
         target.store.write(f"{name}/{MANIFEST}", source.store.read(f"{name}/{MANIFEST}"))
     target.store.write(key, meta)
@@ -93,6 +99,10 @@ class _Proven:
             yield from passed
             passed.clear()
         yield from passed
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of what passed."""
+        return self._digest.hexdigest()
 
     def finish(self) -> None:
         """Raise VerificationError unless all of it passed and is what was taken."""

@@ -33,6 +33,7 @@ from etcdmanager.backups.meta import BackupMeta
 from etcdmanager.backups.name import BackupName
 from etcdmanager.backups.pace import Report, paced
 from etcdmanager.backups.store import BackupStore
+from etcdmanager.backups.stored import require_stored
 from etcdmanager.etcd.answers import HashKV, MemberList, MemberStatus
 from etcdmanager.etcd.client import EtcdClient
 from etcdmanager.etcd.snapshot import SnapshotCheck, SnapshotDigest
@@ -97,7 +98,7 @@ class BackupTaker:
                 stored = await _store(etcd, backups, name.text, scratch, status.db_size_bytes, say)
                 say(Progress(stage="verify", done_bytes=stored.gz_size_bytes, total_bytes=stored.gz_size_bytes))
                 contents = await asyncio.to_thread(_open, scratch, stored.snapshot)
-                await asyncio.to_thread(_read_back, backups, name.text, stored)
+                await asyncio.to_thread(require_stored, backups, name.text, sha256=stored.gz_sha256, size_bytes=stored.gz_size_bytes)
             except BaseException:
                 await asyncio.shield(asyncio.to_thread(_discard, backups, name.text))
                 raise
@@ -313,18 +314,6 @@ def _open(scratch: IO[bytes] | None, snapshot: SnapshotDigest) -> Contents | Non
         return None
     scratch.flush()
     return read_contents(scratch, size_bytes=snapshot.db_size_bytes)
-
-
-def _read_back(backups: BackupStore, name: str, stored: _Stored) -> None:
-    """Raise TransientError where the store holds something else than it was given: only then is a backup more than a good intention."""
-    digest, size = hashlib.sha256(), 0
-    for piece in backups.stream(name):
-        digest.update(piece)
-        size += len(piece)
-    if digest.hexdigest() != stored.gz_sha256:
-        raise TransientError(
-            f"{backups.url} was given {stored.gz_size_bytes} bytes of backup {name} and holds {size} others", code="backup-stored-differs"
-        )
 
 
 def _discard(backups: BackupStore, name: str) -> None:

@@ -50,7 +50,7 @@ class MemberHandlers:
         self._leadership = leadership
         self._preparation = Preparation()
         self.describer = Describer(member, leadership=leadership, preparation=self._preparation, local_etcd=local_etcd)
-        self._jobs = MemberJobs(member, local_etcd=local_etcd, address=self.describer.address)
+        self.jobs = MemberJobs(member, local_etcd=local_etcd, address=self.describer.address)
 
     async def notify_leadership(self, view: m.View, *, caller: str | None, healthy: Collection[m.PeerInfo]) -> m.LeadershipAnswer:
         """Accept or refuse a leader."""
@@ -145,29 +145,29 @@ class MemberHandlers:
         """Copy a backup into our fenced, empty etcd, for a Go leader, which formed it so; leaders of ours restore data directories."""
         self._leadership.authorise(header, caller=caller)
         log.warning("copying backup %s key by key for %s: revisions begin anew", backup_name, self._leadership.accepted.leader_id)
-        await self._jobs.copy_backup(storage, backup_name)
+        await self.jobs.copy_backup(storage, backup_name)
 
     async def take_backup(self, request: m.TakeBackupRequest, header: m.Header, *, caller: str | None, report: Report) -> m.TakenBackup:
         """Back the local member up. Nothing else waits for it."""
         self._leadership.authorise(header, caller=caller)
-        return await self._jobs.take_backup(request, report)
+        return await self.jobs.take_backup(request, report)
 
     async def prepare_restore(
         self, request: m.PrepareRestoreRequest, header: m.Header, *, caller: str | None, report: Report
     ) -> m.PreparedRestore:
         """Restore a backup beside the serving data."""
         self._leadership.authorise(header, caller=caller)
-        return await self._jobs.prepare_restore(request, report)
+        return await self.jobs.prepare_restore(request, report)
 
     async def commit_restore(self, cluster_token: str, header: m.Header, *, caller: str | None) -> str:
         """Swap prepared data in."""
         self._leadership.authorise(header, caller=caller)
-        return await self._jobs.commit_restore(cluster_token, deadline=_CONVERGENCE)
+        return await self.jobs.commit_restore(cluster_token, deadline=_CONVERGENCE)
 
     async def abort_restore(self, cluster_token: str, header: m.Header, *, caller: str | None) -> None:
         """Throw prepared data away."""
         self._leadership.authorise(header, caller=caller)
-        await self._jobs.abort_restore(cluster_token, deadline=_CONVERGENCE)
+        await self.jobs.abort_restore(cluster_token, deadline=_CONVERGENCE)
 
     async def _cluster_state(self) -> m.EtcdState:
         stored = await self._member.stored()

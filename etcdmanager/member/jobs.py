@@ -13,9 +13,10 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from agents.errors import BusyError, NotFoundError, RefusedError, SpecError
+from agents.errors import AccessError, BusyError, NotFoundError, RefusedError, SpecError, TransientError
 from agents.stores.url import open_store
 from etcdmanager.backups import restore
+from etcdmanager.backups.spool_keeper import Uploads
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.backups.take import BackupOrder, BackupTaker
 from etcdmanager.member.describe import binaries_report
@@ -34,6 +35,7 @@ from etcdmanager.peering.messages import (
     TakeBackupRequest,
     TakenBackup,
 )
+from etcdmanager.spec import ClusterSpec
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,8 @@ class MemberJobs:
         setup = member.setup
         scratch = Path(setup.host.local_path(f"{setup.layout.base}/scratch"))
         self._taker = BackupTaker(scratch=scratch, clock=setup.clock, by=setup.peer_id)
+        #: How backups that were asked of us went; the spool goes by it.
+        self.uploads = Uploads()
 
     async def take_backup(self, request: TakeBackupRequest, report: Report) -> TakenBackup:
         """Back up our etcd into `request.storage`; RefusedError where none runs, BusyError during another backup."""
@@ -73,7 +77,36 @@ class MemberJobs:
                 reason=request.reason,
                 label=request.label,
             )
-            return await self._taker.take(client, await self._store(request.storage), order, report=report)
+            return await self._noting(self._taker.take(client, await self._store(request.storage), order, report=report))
+
+    async def spool_backup(self, spool: BackupStore) -> None:
+        """Back our etcd up into the spool, for want of a store and of anybody who leads.
+
+        RefusedError where it is not open to clients; TransientError where it is cut off from its cluster: what it holds may be old, and its
+        backup would be taken for one of that time.
+        """
+        await asyncio.to_thread(self._member.setup.require_ground)
+        address, stored = await self._address(), await self._member.stored()
+        if address is None or not isinstance(stored, KeptState) or stored.state.quarantined:
+            raise RefusedError("our etcd is not open to clients; nothing is spooled", code="etcd-not-running")
+        if self._backup.locked():
+            raise BusyError("a backup of this member is being taken already", code="backup-under-way")
+        async with self._backup, self._etcd.connection(address) as client:
+            await client.get(b"health")  # answered by a quorum
+            members = (await client.members()).members
+            spec = ClusterSpec(member_count=sum(not m.is_learner for m in members), etcd_version=stored.state.etcd_version)
+            order = BackupOrder(etcd_cluster=self._member.setup.config.cluster_name, spec=spec, reason="spool")
+            await self._taker.take(client, spool, order)
+
+    async def _noting(self, taking: Awaitable[TakenBackup]) -> TakenBackup:
+        """Remember whether the store took a backup."""
+        try:
+            taken = await taking
+        except (TransientError, AccessError):
+            self.uploads = self.uploads.after(failed=True, now=self._member.setup.clock.now())
+            raise
+        self.uploads = self.uploads.after(failed=False, now=self._member.setup.clock.now())
+        return taken
 
     async def prepare_restore(self, request: PrepareRestoreRequest, report: Report) -> PreparedRestore:
         """Make restored data lie ready; a token that is prepared already is answered from the journal."""

@@ -8,6 +8,7 @@ pki/<cluster token>/{peers,clients}/    certificates of etcd
 restore-intent.json                     the journal of a restore (ours)
 etcd.run.json                           which etcd process is ours (ours)
 leadership.json                         the highest epoch accepted (ours)
+backup-spool/<backup>/                  backups that wait for the store (ours)
 """
 
 from __future__ import annotations
@@ -59,6 +60,11 @@ class Layout:
     def leadership(self) -> str:
         """The highest leadership epoch accepted."""
         return f"{self.base}/leadership.json"
+
+    @property
+    def spool(self) -> str:
+        """Where backups wait while the store is away, unless configured otherwise."""
+        return f"{self.base}/backup-spool"
 
     @property
     def log(self) -> str:

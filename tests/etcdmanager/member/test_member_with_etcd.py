@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from agents.errors import AccessError, AgentError, RefusedError
+from agents.stores.local import LocalStore
+from etcdmanager.backups.store import BackupStore
 from etcdmanager.member.state import KeptState
 from etcdmanager.peering import messages as m
+from etcdmanager.spec import ClusterSpec
 from tests.support.members import HEADER, VERSION, RunningMember, World, form, make_world, running_member, wait_serving
 
 pytestmark = pytest.mark.etcd
@@ -245,5 +248,30 @@ def test_three_members_form_a_cluster_over_tls(world: World) -> None:
             members = await client.members()
             assert {member.name for member in members.members} == {"etcd-a", "etcd-b", "etcd-c"}
             await client.put(b"k", b"v")
+
+    asyncio.run(scenario())
+
+
+def test_a_member_backs_itself_up_into_a_spool_with_nobody_who_leads_but_not_while_it_is_fenced(world: World, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        spool = BackupStore(LocalStore(tmp_path / "spool"))
+        async with running_member(world, "etcd-a", "127.0.0.1") as one, one.client(quarantined=True) as fenced:
+            with pytest.raises(RefusedError):
+                await one.handlers.jobs.spool_backup(spool)
+            await form(one, start_open=False)
+            await wait_serving(fenced)
+            with pytest.raises(RefusedError):
+                await one.handlers.jobs.spool_backup(spool)
+            await one.handlers.reconfigure(m.ReconfigureRequest(quarantined=False), HEADER, caller=None)
+            async with one.client() as opened:
+                await wait_serving(opened)
+                await opened.put(b"key", b"value")
+                await one.handlers.jobs.spool_backup(spool)
+        (taken,) = spool.list()
+        manifest = spool.manifest(taken.text)
+        assert manifest is not None
+        assert (manifest.reason, manifest.verified, manifest.keys) == ("spool", True, 1)
+        meta = spool.meta(taken.text)
+        assert meta.spec == ClusterSpec(member_count=1, etcd_version=VERSION)
 
     asyncio.run(scenario())
