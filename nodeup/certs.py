@@ -162,8 +162,8 @@ def kept_path(name: str) -> str:
 
 def _state(place: Place, pem: bytes, key_content: bytes | None, *, now: datetime, renew_at: datetime) -> State:
     from agents.pki.expiry import not_after, not_before
-    from agents.pki.keypair import belongs
-    from nodeup.pem import is_signed_by, key_in
+    from agents.pki.keypair import belongs, is_signed_by
+    from nodeup.pem import key_in
 
     key = None if key_content is None else key_in(key_content)
     if place.key_path and (key is None or not belongs(pem, key)):

@@ -1,4 +1,4 @@
-"""Certificates and keys where nodeup puts them: in PEM files and in kubeconfigs; and who signed them."""
+"""Certificates and keys where nodeup puts them: in PEM files and in kubeconfigs."""
 
 from __future__ import annotations
 
@@ -22,22 +22,6 @@ def key_in(content: bytes) -> Secret | None:
         return Secret(content)
     found = _of_kubeconfig(content, "client-key-data")
     return None if found is None else Secret(found)
-
-
-def is_signed_by(pem: bytes, authorities: bytes) -> bool:
-    """Whether one of the certificates of a bundle signed the first certificate of a PEM."""
-    from cryptography.exceptions import InvalidSignature
-
-    from agents.pki.keypair import load_certificate, load_certificates
-
-    certificate = load_certificate(pem)
-    for issuer in load_certificates(authorities):
-        try:
-            certificate.verify_directly_issued_by(issuer)
-        except (ValueError, TypeError, InvalidSignature):
-            continue
-        return True
-    return False
 
 
 def _of_kubeconfig(content: bytes, key: str) -> bytes | None:

@@ -107,6 +107,20 @@ def belongs(certificate_pem: bytes, key: Secret) -> bool:
     return private.public_key().public_bytes(*form) == public.public_bytes(*form)
 
 
+def is_signed_by(certificate_pem: bytes, authorities: bytes) -> bool:
+    """Return whether one of the certificates of a bundle signed a certificate; VerificationError where either cannot be read."""
+    from cryptography.exceptions import InvalidSignature
+
+    certificate = load_certificate(certificate_pem)
+    for issuer in load_certificates(authorities):
+        try:
+            certificate.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+        return True
+    return False
+
+
 def _fits_together(key: RSAPrivateKey) -> bool:
     """Return whether the numbers of an RSA key are those of its primes (RFC 8017, section 3.2)."""
     numbers = key.private_numbers()

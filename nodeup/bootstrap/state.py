@@ -260,7 +260,7 @@ def _name_defect(name: str, certificate: Certificate, node_name: str) -> str:
 
 def _defect(name: str, certificate: Certificate, pem: bytes, key: Secret, ca: bytes, now: datetime) -> str:
     """Return why a certificate is of no use; "" where it is good."""
-    from agents.pki.keypair import belongs
+    from agents.pki.keypair import belongs, is_signed_by
 
     if now >= certificate.not_valid_after_utc:
         return f"it expired at {format_timestamp(certificate.not_valid_after_utc)}"
@@ -271,20 +271,6 @@ def _defect(name: str, certificate: Certificate, pem: bytes, key: Secret, ca: by
             return "its key is another one"
     except VerificationError as error:
         return f"its key cannot be read: {error}"
-    if name not in _OTHER_SIGNERS and not _is_signed_by(certificate, ca):
+    if name not in _OTHER_SIGNERS and not is_signed_by(pem, ca):
         return "none of the cluster's CA certificates signed it"
     return ""
-
-
-def _is_signed_by(certificate: Certificate, ca: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature
-
-    from agents.pki.keypair import load_certificates
-
-    for issuer in load_certificates(ca):
-        try:
-            certificate.verify_directly_issued_by(issuer)
-        except (ValueError, TypeError, InvalidSignature):
-            continue
-        return True
-    return False

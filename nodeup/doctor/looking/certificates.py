@@ -10,7 +10,7 @@ from agents.secret import Secret
 from nodeup.bootstrap.state import BOOTSTRAP
 from nodeup.doctor.looking.attempt import attempt
 from nodeup.doctor.view import CertificateFile, CertificatesView, Unknown
-from nodeup.pem import certificate_in, is_signed_by, key_in
+from nodeup.pem import certificate_in, key_in
 from nodeup.resources.certificate import CERTIFICATES
 
 #: Trees with certificates. etcd-manager's CAs are its own to judge.
@@ -61,7 +61,7 @@ def certificate_paths(host: Host) -> Iterator[str]:
 
 def _file(host: Host, path: str, authorities: bytes) -> CertificateFile | None:
     from agents.pki.expiry import not_after, renewal_time
-    from agents.pki.keypair import belongs
+    from agents.pki.keypair import belongs, is_signed_by
 
     content = host.read(path)
     pem = certificate_in(content)
