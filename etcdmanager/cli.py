@@ -38,6 +38,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="recover-from-member", module="recover_from_member", help="quorum lost for good: a new cluster from what is left"),
     Verb(name="upgrade", module="upgrade", help="have all members run another etcd, older ones too; shows a plan first"),
     Verb(name="defrag", module="defrag", help="rewrite database files without holes, one member at a time"),
+    Verb(name="doctor", module="doctor", help="what is wrong, what shows it, and what to do; --fix writes missing control files again"),
     Verb(name="history", module="history", help="who did what, and why"),
     Verb(name="pause", module="pause", help="have the leading manager begin nothing by itself for a while"),
     Verb(name="resume", module="pause", help="end a pause", function="run_resume"),

@@ -31,9 +31,11 @@ class Check:
     """That a backup was verified: when, how deeply, and by whom."""
 
     checked_at: datetime
-    #: "capture" (while it was taken), "light" (read back from the store) or "deep" (restored and booted).
+    #: "capture" (while it was taken), "light" (read back from the store), "deep" (restored and booted) or "drill" (an exercise).
     kind: str
     by: str = ""
+    #: Why it is *not* good; "" for all checks but a drill that failed.
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +74,9 @@ class Manifest:
 
     @property
     def verified(self) -> bool:
-        """Whether it was proven good at least once."""
-        return bool(self.checks)
+        """Whether it was proven good at least once, and no later exercise failed with it."""
+        newest = max(self.checks, key=lambda check: check.checked_at, default=None)
+        return newest is not None and not newest.problem
 
     def with_check(self, check: Check) -> Manifest:
         """Return the manifest with `check` in place of an earlier one of its kind."""
@@ -162,8 +165,9 @@ def _check(fields: Fields) -> Check:
     checked_at = fields.time("checkedAt")
     if checked_at is None:
         raise SpecError(f"{fields.where} names no checkedAt")
-    return Check(checked_at=checked_at, kind=fields.text("kind"), by=fields.text("by"))
+    return Check(checked_at=checked_at, kind=fields.text("kind"), by=fields.text("by"), problem=fields.text("problem"))
 
 
 def _check_document(check: Check) -> dict[str, object]:
-    return {"checkedAt": time_text(check.checked_at), "kind": check.kind, "by": check.by}
+    document: dict[str, object] = {"checkedAt": time_text(check.checked_at), "kind": check.kind, "by": check.by}
+    return document | ({"problem": check.problem} if check.problem else {})
