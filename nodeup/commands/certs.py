@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agents.cli import common, emit, table
+from agents.consent import Consent, ask, consent, consent_options
 from agents.errors import AccessError, NotFoundError, RefusedError, SpecError
 from agents.exit_codes import ExitCode
 from nodeup.commands.options import options_of, plan_options
@@ -27,8 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     plan_options(parser)
     parser.add_argument("action", nargs="?", choices=("renew",), help="issue certificates anew and restart the units that use them")
     parser.add_argument("names", nargs="*", metavar="NAME", help="which; without one: all that are not ok")
-    parser.add_argument("--plan", action="store_true", help="show what renewing would do, no more (the default without a terminal)")
-    parser.add_argument("--yes", action="store_true", help="renew without a terminal, too")
+    consent_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
@@ -97,12 +97,15 @@ def _renew(arguments: argparse.Namespace, options: Options, session: Session, ro
         return ExitCode.OK
     touched = [row.place for row in rows if row.place.name in chosen]
     ids = cut(_all_resources(session, options), chosen, touched)  # type: ignore[arg-type]
-    is_plan = arguments.plan or not (arguments.yes or (sys.stdin.isatty() and sys.stdout.isatty()))
+    allowed = consent(arguments)
     lines = list(_plan_lines(chosen, touched))
-    document: dict[str, object] = {"names": sorted(chosen), "files": [place.path for place in touched], "isPlan": is_plan}
-    if is_plan:
+    document: dict[str, object] = {"names": sorted(chosen), "files": [place.path for place in touched], "isPlan": allowed is Consent.PLAN}
+    if allowed is Consent.PLAN:
         emit(common(arguments), "NodeRenewal", document, "\n".join([*lines, "nothing was changed; --yes renews"]))
         return ExitCode.FINDING
+    if allowed is Consent.ASK:
+        sys.stdout.write("\n".join([*lines, ""]))
+        ask()
     _carry_out(options, chosen, ids)
     after = [row for row in look(session, _all_resources(session, options)) if row.place.name in chosen]
     emit(common(arguments), "NodeRenewal", {**document, "items": [row.document for row in after]}, "\n".join([*lines, "", _table(after)]))

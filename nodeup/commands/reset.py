@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.cli import common, emit
+from agents.consent import Consent, ask, consent, consent_options, is_plan_only
 from agents.errors import AccessError, RefusedError
 from agents.exit_codes import ExitCode
 
@@ -25,9 +26,7 @@ _STAYS = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    parser.add_argument("--plan", action="store_true", help="show the steps, and change nothing (the default without --yes)")
-    parser.add_argument("--yes", action="store_true", help="do it; only together with --cluster")
-    parser.add_argument("--cluster", default="", metavar="CLUSTER", help="the full name of the cluster that this machine leaves")
+    consent_options(parser, subject="that this machine leaves")
     parser.add_argument("--keep-images", action="store_true", help="keep containerd's images and the downloaded assets")
     parser.add_argument(
         "--even-with-etcd", action="store_true", help="also where a volume of etcd is mounted: its member ends, its data stays"
@@ -40,17 +39,33 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Plan (FINDING where there is something to do), or reset."""
     from agents.host.local import LocalHost
     from agents.host.rooted import RootedHost
-    from nodeup.reset.looking import etcd_members, look
-    from nodeup.reset.steps import refused, steps
+    from nodeup.reset.looking import etcd_members
 
     host: Host = LocalHost() if arguments.root is None else RootedHost(arguments.root)
-    view = look(host)
-    planned = steps(view, keep_images=arguments.keep_images)
-    kept = refused(view, keep_images=arguments.keep_images)
-    if arguments.yes and not arguments.plan:
-        _check_consent(arguments, host, etcd_members(host))
-        return _carry_out(arguments, host)
     members = etcd_members(host)
+    if is_plan_only(arguments):
+        lines, document = _plan(host, members, keep_images=arguments.keep_images)
+        is_empty = not document["items"]
+        text = "\n".join([*lines, *([] if is_empty else ["Nothing was changed; --yes --cluster NAME does it."])])
+        emit(common(arguments), "NodeResetPlan", document, text)
+        return ExitCode.OK if is_empty else ExitCode.FINDING
+    cluster = _cluster(arguments, host)
+    allowed = consent(arguments, cluster)
+    _check(arguments, members)
+    if allowed is Consent.ASK:
+        sys.stdout.write("\n".join([*_plan(host, members, keep_images=arguments.keep_images)[0], ""]))
+        ask(cluster)
+    return _carry_out(arguments, host)
+
+
+def _plan(host: Host, members: tuple[str, ...], *, keep_images: bool) -> tuple[list[str], dict[str, object]]:
+    """Return what would be done, for people and for programs."""
+    from nodeup.reset.looking import look
+    from nodeup.reset.steps import refused, steps
+
+    view = look(host)
+    planned = steps(view, keep_images=keep_images)
+    kept = refused(view, keep_images=keep_images)
     lines = [f"{number:3d} {step.text}" for number, step in enumerate(planned, 1)]
     lines += [f"  ! {path} stays: {volume} is, or may be, etcd's" for path, volume in kept]
     lines += (
@@ -58,27 +73,26 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         if members
         else []
     )
-    lines += [_STAYS, "Nothing was changed; --yes --cluster NAME does it."] if planned else ["nothing of a node is left on this machine"]
-    document = {
+    lines += [_STAYS if planned else "nothing of a node is left on this machine"]
+    document: dict[str, object] = {
         "items": [step.text for step in planned],
         "kept": [{"path": path, "because": volume} for path, volume in kept],
         "etcdMembers": list(members),
     }
-    emit(common(arguments), "NodeResetPlan", document, "\n".join(lines))
-    return ExitCode.FINDING if planned else ExitCode.OK
+    return lines, document
 
 
-def _check_consent(arguments: argparse.Namespace, host: Host, members: tuple[str, ...]) -> None:
+def _cluster(arguments: argparse.Namespace, host: Host) -> str:
+    """Return the full name of the cluster that this machine is in."""
     from nodeup.load import load_boot_config
     from nodeup.machine_conf import CONF, unit_environment
 
+    return load_boot_config(arguments.conf or host.local_path(CONF), unit_environment(host, os.environ)).cluster_name
+
+
+def _check(arguments: argparse.Namespace, members: tuple[str, ...]) -> None:
     if arguments.root is None and os.geteuid() != 0:
         raise AccessError("nodeup reset changes the machine and needs root")
-    boot = load_boot_config(arguments.conf or host.local_path(CONF), unit_environment(host, os.environ))
-    if arguments.cluster != boot.cluster_name:
-        raise RefusedError(
-            f"--yes needs --cluster {boot.cluster_name}, found {arguments.cluster or 'none'}; nothing was changed", code="cluster-name"
-        )
     if members and not arguments.even_with_etcd:
         raise RefusedError(
             f"this machine has a volume of etcd {', '.join(members)} mounted; nothing was changed",

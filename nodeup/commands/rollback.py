@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agents.cli import common, emit, table
+from agents.consent import Consent, ask, consent, consent_options
 from agents.errors import AccessError
 from agents.exit_codes import ExitCode
 
@@ -25,9 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "before", nargs="?", default="", metavar="RUN", help="the run to go back before (default: the last that changed anything)"
     )
     parser.add_argument("--list", action="store_true", help="show the runs that are kept")
-    parser.add_argument("--plan", action="store_true", help="show what would change, and change nothing (the default)")
-    parser.add_argument("--yes", action="store_true", help="do it")
-    parser.add_argument("--hold", action="store_true", help="with --yes: keep every apply away until `nodeup apply --lift-hold`")
+    consent_options(parser)
+    parser.add_argument("--hold", action="store_true", help="keep every apply away afterwards, until `nodeup apply --lift-hold`")
     parser.add_argument("--root", type=Path, default=None, metavar="DIR", help="act on this directory in place of the machine")
 
 
@@ -45,8 +46,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     if arguments.list:
         return _list(arguments, runs)
     target = chosen_run(runs, arguments.before)
-    if arguments.plan or not arguments.yes:
+    allowed = consent(arguments)
+    if allowed is Consent.PLAN:
         return _plan(arguments, host, runs, target)
+    if allowed is Consent.ASK:
+        sys.stdout.write("\n".join([*_plan_lines(_report(host, runs, target, on_machine=arguments.root is None)), ""]))
+        ask()
     return _go_back(arguments, host, runs, target)
 
 
@@ -74,12 +79,18 @@ def _list(arguments: argparse.Namespace, runs: tuple[Run, ...]) -> ExitCode:
 
 
 def _plan(arguments: argparse.Namespace, host: Host, runs: tuple[Run, ...], target: Run) -> ExitCode:
-    from nodeup.engine.report import plan_document, plan_lines
+    from nodeup.engine.report import plan_document
 
     report = _report(host, runs, target, on_machine=arguments.root is None)
-    text = "\n".join([*plan_lines(report), "Nothing was changed; --yes does it.", _FORWARD])
+    text = "\n".join([*_plan_lines(report), "Nothing was changed; --yes does it."])
     emit(common(arguments), "NodeRollbackPlan", {**plan_document(report), "kind": "NodeRollbackPlan", "before": target.id}, text)
     return ExitCode.OK if report.is_empty else ExitCode.FINDING
+
+
+def _plan_lines(report: PlanReport) -> list[str]:
+    from nodeup.engine.report import plan_lines
+
+    return [*plan_lines(report), _FORWARD]
 
 
 def _report(host: Host, runs: tuple[Run, ...], target: Run, *, on_machine: bool) -> PlanReport:
