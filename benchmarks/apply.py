@@ -47,11 +47,13 @@ def main() -> int:
         again = [seconds_of_an_apply(light.machine) for _ in range(runs)]
         cached = files_of_the_cache(light.machine)
         first = journalled(light.machine)
+        print(f"nothing to do: {', '.join(f'{seconds:.2f}' for seconds in again)} s; first apply: {first:.1f} s", flush=True)
         light.machine.close()
         light.machine = bed.machine("cp-a-prepared")
         for path, content in cached.items():
             light.machine.put(path, content)
         light.boot()
+        light.machine.wait_for_boot()
         light.wait_for_nodeup(180)
         prepared = journalled(light.machine)
     rows = [
