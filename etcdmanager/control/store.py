@@ -159,7 +159,8 @@ class ControlStore:
         for suffix in range(_SUFFIXES):
             name = f"{queued_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z-{suffix:06d}"
             command = RestoreCommand(name=name, backup=checked(backup), spec=spec, queued_at=queued_at)
-            if self._store.exists(f"{name}/{COMMAND}") or self._store.exists(f"{name}/{_RECEIPT}"):
+            # What lies beside a command is found by its name: one of the same second that was given up, or claimed, must not be inherited.
+            if any(self._store.exists(f"{name}/{file}") for file in (COMMAND, _RECEIPT, _FAILED, _CLAIM)):
                 continue
             if request is not None:
                 self._store.write(f"{name}/{_REQUEST}", documents.render_request(request))

@@ -212,6 +212,21 @@ def test_a_failed_command_leaves_the_queue_and_says_why(control: ControlStore) -
     assert control.failure(command.name) == failure
 
 
+def test_a_command_never_takes_the_name_of_one_that_was_given_up_or_claimed_in_the_same_second(control: ControlStore) -> None:
+    """It would inherit that one's failure, or worse, its claim, and never be carried out."""
+    given_up = control.queue_restore(backup=BACKUP, spec=SPEC, queued_at=NOW)
+    control.fail(Failure(command=given_up.name, backup=BACKUP, failed_at=NOW, code="S2", reason="corrupt", hint="another one"))
+    taken_back = control.queue_restore(backup=BACKUP, spec=SPEC, queued_at=NOW)
+    control.create_claim(Claim(command=taken_back.name, backup=BACKUP, holder="a", epoch=1, token="T", members=("a",), claimed_at=NOW))
+    control.delete_command(taken_back.name)
+
+    next_one = control.queue_restore(backup=BACKUP, spec=SPEC, queued_at=NOW)
+
+    assert len({given_up.name, taken_back.name, next_one.name}) == 3
+    assert control.failure(next_one.name) is None
+    assert control.claim(next_one.name) is None
+
+
 def test_who_asked_for_a_restore_is_kept_beside_the_command(control: ControlStore) -> None:
     request = RestoreRequest(requested_by="ann@host", requested_at=NOW, reason="INC-123", discard_newer=True)
     command = control.queue_restore(backup=BACKUP, spec=SPEC, queued_at=NOW, request=request)
