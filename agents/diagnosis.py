@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Generic, TypeVar, Union
 
 from agents.errors import AgentError
@@ -75,6 +75,8 @@ class Rule(Generic[View]):
     id: str
     title: str
     check: Callable[[View], Iterator[Found]]
+    #: What it is about; None where a doctor has no areas.
+    area: Enum | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,7 @@ class Finding:
 
     rule: str
     found: Found
+    area: Enum | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,7 @@ class Diagnosis:
             "items": [
                 {
                     "rule": finding.rule,
+                    **({} if finding.area is None else {"area": finding.area.value}),
                     "severity": finding.found.severity.name.lower(),
                     "message": finding.found.says,
                     "evidence": finding.found.evidence,
@@ -127,7 +131,7 @@ class Diagnosis:
 
 def diagnose(rules: Sequence[Rule[View]], view: View) -> Diagnosis:
     """Return what all rules find, and what they could not see."""
-    found = [Finding(rule=rule.id, found=one) for rule in rules for one in rule.check(view)]
+    found = [Finding(rule=rule.id, found=one, area=rule.area) for rule in rules for one in rule.check(view)]
     # Sorting is stable: within a severity the order of the rules stays.
     return Diagnosis(findings=tuple(sorted(found, key=lambda one: one.found.severity)), unseen=tuple(_unseen(view)), rules=len(rules))
 

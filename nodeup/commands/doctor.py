@@ -30,16 +30,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Look, judge and print; FINDING where something is wrong."""
     from agents.clock import SystemClock
+    from agents.diagnosis import diagnose
     from agents.host.local import LocalHost
     from agents.host.rooted import RootedHost
     from nodeup.doctor.examine import examine
-    from nodeup.doctor.judge import diagnose
+    from nodeup.doctor.rules import RULES
     from nodeup.doctor.view import Area
     from nodeup.machine_conf import CONF, unit_environment
 
     host = LocalHost() if arguments.root is None else RootedHost(arguments.root)
     areas = {Area(area) for area in arguments.areas} if arguments.areas else set(Area)
     conf = arguments.conf or host.local_path(CONF)
-    diagnosis = diagnose(examine(host, SystemClock(), conf, unit_environment(host, os.environ), areas))
+    diagnosis = diagnose(RULES, examine(host, SystemClock(), conf, unit_environment(host, os.environ), areas))
     emit(common(arguments), "NodeDiagnosis", diagnosis.document, "\n".join(diagnosis.lines))
     return ExitCode.FINDING if diagnosis.findings else ExitCode.OK

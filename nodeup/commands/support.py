@@ -78,15 +78,16 @@ def _of_spec(session: Session) -> set[bytes]:
 def _own_words(host: Host, options: Options, session: Session | str) -> Iterator[Part]:
     """Yield what nodeup's own verbs say, as JSON and for people."""
     from agents.clock import SystemClock
+    from agents.diagnosis import diagnose
     from agents.documents import dump_json
     from nodeup.doctor.examine import examine
-    from nodeup.doctor.judge import diagnose
+    from nodeup.doctor.rules import RULES
     from nodeup.doctor.view import Area
     from nodeup.last_status import latest_view
     from nodeup.status_view import status_lines
     from nodeup.support import Part, attempted
 
-    diagnosis = diagnose(examine(host, SystemClock(), options.conf, options.environment, set(Area)))
+    diagnosis = diagnose(RULES, examine(host, SystemClock(), options.conf, options.environment, set(Area)))
     yield Part(name="doctor.txt", content="\n".join(diagnosis.lines).encode())
     yield Part(name="doctor.json", content=dump_json(diagnosis.document).encode())
     yield Part(name="status.txt", content=attempted(lambda: "\n".join(status_lines(latest_view(host, SystemClock()))).encode()))

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from agents.clock import Clock
+from agents.diagnosis import Observed, Unknown, attempt
 from agents.host.protocol import Host
-from nodeup.doctor.looking.attempt import attempt
 from nodeup.doctor.looking.certificates import look_at_certificates
 from nodeup.doctor.looking.configuration import look_at_configuration
 from nodeup.doctor.looking.disk import look_at_disk
@@ -25,11 +25,9 @@ from nodeup.doctor.view import (
     MachineView,
     NetworkView,
     NodeView,
-    Observed,
     RegistryView,
     ServicesView,
     TimeView,
-    Unknown,
 )
 from nodeup.hold import HOLD
 from nodeup.load import load_boot_config

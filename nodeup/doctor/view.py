@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import TypeVar, Union
+
+from agents.diagnosis import NOT_LOOKED_AT, Observed
 
 
 class Area(Enum):
@@ -21,20 +22,6 @@ class Area(Enum):
     CERTIFICATES = "certificates"
     SERVICES = "services"
     LOGS = "logs"
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Something that could not be looked at, and why."""
-
-    reason: str
-
-
-Value = TypeVar("Value")
-Observed = Union[Value, Unknown]  # noqa: UP007 - an alias with a type variable cannot be written with | before Python 3.12
-
-#: Of a field that nobody asked for, or that this kind of machine does not have; it is never reported.
-NOT_LOOKED_AT = Unknown("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

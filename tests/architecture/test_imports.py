@@ -46,7 +46,7 @@ PURE = (
     "nodeup/bootstrap/schedule.py",
     "nodeup/bundle/manifest.py",
     "nodeup/engine/choice.py",
-    "nodeup/doctor/judge.py",
+    "agents/diagnosis.py",
     "nodeup/doctor/rules/**",
     "nodeup/doctor/view.py",
     "nodeup/engine/graph.py",
@@ -92,7 +92,7 @@ IMPURE_OURS = (
 SDK_HOMES = {
     "boto3": ("agents/clouds/aws*.py", "agents/stores/s3*.py"),
     "botocore": ("agents/clouds/aws*.py", "agents/stores/s3*.py", "nodeup/bootstrap/aws_sts.py"),
-    "cryptography": ("agents/pki/*.py", "nodeup/*.py", "etcdmanager/peering/*.py", "etcdmanager/member/*.py"),
+    "cryptography": ("agents/pki/*.py", "nodeup/*.py", "etcdmanager/peering/*.py", "etcdmanager/member/*.py", "etcdmanager/backups/encryption.py"),
     "etcd3": ("etcdmanager/etcd/*.py",),
     "grpc": ("etcdmanager/peering/**", "etcdmanager/etcd/**", "etcdmanager/**/*_pb2*.py", "nodeup/bootstrap/challenge.py"),
     "obstore": ("agents/stores/*.py",),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agents.diagnosis import Unknown, attempt
 from agents.errors import AgentError, NotFoundError
 from agents.host.protocol import FileKind, Host
 from agents.secret import Secret
 from nodeup.bootstrap.state import BOOTSTRAP
-from nodeup.doctor.looking.attempt import attempt
-from nodeup.doctor.view import CertificateFile, CertificatesView, Unknown
+from nodeup.doctor.view import CertificateFile, CertificatesView
 from nodeup.pem import certificate_in, key_in
 from nodeup.resources.certificate import CERTIFICATES
 

@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from agents.diagnosis import Observed, Unknown, attempt
 from agents.errors import NotFoundError
 from agents.host.protocol import Host
 from agents.stores.url import open_blob
 from nodeup.bootstrap.state import config_hash
-from nodeup.doctor.looking.attempt import attempt, optional_text, text
 from nodeup.doctor.looking.reach import LONG_DEADLINE_SECONDS, within
-from nodeup.doctor.view import ConfigurationView, Endpoint, Observed, Unknown
+from nodeup.doctor.looking.reading import optional_text, text
+from nodeup.doctor.view import ConfigurationView, Endpoint
 from nodeup.engine.journal import JOURNAL
 from nodeup.spec.boot import BootConfig
 

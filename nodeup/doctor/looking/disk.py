@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from agents.diagnosis import attempt
 from agents.host.protocol import Host
-from nodeup.doctor.looking.attempt import attempt, said, text
+from nodeup.doctor.looking.reading import said, text
 from nodeup.doctor.view import DiskView, Filesystem
 
 #: What a node writes to.

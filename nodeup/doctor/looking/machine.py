@@ -7,12 +7,13 @@ import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 
+from agents.diagnosis import Observed, attempt
 from agents.documents import as_mapping, load_yaml
 from agents.errors import NotFoundError
 from agents.host.elf import HEAD_BYTES, elf_architecture
 from agents.host.protocol import Host
-from nodeup.doctor.looking.attempt import attempt, optional_text, text
-from nodeup.doctor.view import MachineView, Observed, Program, Setting
+from nodeup.doctor.looking.reading import optional_text, text
+from nodeup.doctor.view import MachineView, Program, Setting
 
 KUBELET_CONFIG = "/var/lib/kubelet/kubelet.conf"
 CONTAINERD_CONFIG = "/etc/containerd/config.toml"

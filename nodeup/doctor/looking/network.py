@@ -9,12 +9,13 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from agents.clock import Clock
+from agents.diagnosis import Unknown, attempt
 from agents.host.protocol import Host
-from nodeup.doctor.looking.attempt import attempt, optional_text, said, text
 from nodeup.doctor.looking.machine import CONTAINERD_CONFIG
 from nodeup.doctor.looking.reach import DEADLINE_SECONDS, Answer, Server, ask_all, resolve, within
+from nodeup.doctor.looking.reading import optional_text, said, text
 from nodeup.doctor.rules.network import PLACEHOLDER
-from nodeup.doctor.view import ClockSample, CloudView, Endpoint, NetworkView, RegistryView, TimeView, Unknown
+from nodeup.doctor.view import ClockSample, CloudView, Endpoint, NetworkView, RegistryView, TimeView
 from nodeup.observe import NETWORK_FACTS
 from nodeup.spec.boot import BootConfig, CloudProvider, Role
 

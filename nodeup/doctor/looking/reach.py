@@ -14,8 +14,8 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from nodeup.doctor.looking.attempt import attempt
-from nodeup.doctor.view import Endpoint, Name, Observed, Unknown
+from agents.diagnosis import Observed, Unknown, attempt
+from nodeup.doctor.view import Endpoint, Name
 
 Value = TypeVar("Value")
 Question = TypeVar("Question")

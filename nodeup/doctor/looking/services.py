@@ -8,12 +8,13 @@ import re
 from collections.abc import Iterator, Mapping
 
 from agents.clock import Clock
+from agents.diagnosis import Unknown, attempt
 from agents.documents import as_list, as_mapping
 from agents.errors import NotFoundError
 from agents.host.protocol import FileKind, Host
-from nodeup.doctor.looking.attempt import attempt, said
+from nodeup.doctor.looking.reading import said
 from nodeup.doctor.rules.services import OWNERS
-from nodeup.doctor.view import Condition, Listener, LogLine, LogsView, ServicesView, UnitState, Unknown
+from nodeup.doctor.view import Condition, Listener, LogLine, LogsView, ServicesView, UnitState
 
 #: Ours, with the glob of the instances that a control plane has.
 UNITS = ("kops-configuration.service", "containerd.service", "kubelet.service", "protokube.service")

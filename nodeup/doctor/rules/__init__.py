@@ -5,12 +5,12 @@ docs/nodeup.md lists them; a test compares. Ids are never used again for another
 
 from __future__ import annotations
 
+from agents.diagnosis import Rule
 from nodeup.doctor.rules import certificates, configuration, disk, machine, network, services, time
 from nodeup.doctor.rules.logs import KNOWN_LINES, check_of
-from nodeup.doctor.rules.rule import Rule
-from nodeup.doctor.view import Area
+from nodeup.doctor.view import Area, NodeView
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule[NodeView], ...] = (
     Rule(id="ND001", area=Area.DISK, title="a file system is mounted read-only", check=disk.read_only),
     Rule(id="ND002", area=Area.DISK, title="a file system is full", check=disk.full),
     Rule(id="ND003", area=Area.DISK, title="a file system has no inodes left", check=disk.out_of_inodes),

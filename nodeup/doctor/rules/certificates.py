@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agents.diagnosis import Found, Unknown, critical, warning
 from agents.durations import format_age
-from nodeup.doctor.rules.rule import Found, critical, warning
-from nodeup.doctor.view import CertificateFile, NodeView, Unknown
+from nodeup.doctor.view import CertificateFile, NodeView
 
 _FIX = "nodeup certs shows all of them; nodeup apply issues what is not good"
 

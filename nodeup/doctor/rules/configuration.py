@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodeup.doctor.rules.rule import Found, critical, warning
-from nodeup.doctor.view import NodeView, Unknown
+from agents.diagnosis import Found, Unknown, critical, warning
+from nodeup.doctor.view import NodeView
 
 
 def no_boot_configuration(view: NodeView) -> Iterator[Found]:

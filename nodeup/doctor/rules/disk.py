@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodeup.doctor.rules.rule import Found, critical, warning
-from nodeup.doctor.view import NodeView, Unknown
+from agents.diagnosis import Found, Unknown, critical, warning
+from nodeup.doctor.view import NodeView
 
 #: kubelet evicts pods at 10 % (nodefs.available) and removes images at 15 %: below the first the node is of no use.
 EVICTION_PART = 0.10

@@ -6,11 +6,11 @@ Only the last line that a rule fits is evidence: journals repeat themselves.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from nodeup.doctor.rules.rule import Check, Found, Severity
-from nodeup.doctor.view import NodeView, Unknown
+from agents.diagnosis import Found, Severity, Unknown
+from nodeup.doctor.view import NodeView
 
 #: Longer lines are cut in the evidence.
 LONGEST_EVIDENCE = 240
@@ -121,7 +121,7 @@ KNOWN_LINES: tuple[KnownLine, ...] = (
 )
 
 
-def check_of(known: KnownLine) -> Check:
+def check_of(known: KnownLine) -> Callable[[NodeView], Iterator[Found]]:
     """Return the rule that looks for a known line."""
     pattern = re.compile(known.pattern, re.IGNORECASE)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodeup.doctor.rules.rule import Found, critical, warning
-from nodeup.doctor.view import NodeView, Unknown
+from agents.diagnosis import Found, Unknown, critical, warning
+from nodeup.doctor.view import NodeView
 
 #: Without them no pod reaches another; everything else in our sysctl file is tuning.
 _NEEDED_SETTINGS = frozenset({"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.bridge.bridge-nf-call-iptables"})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodeup.doctor.rules.rule import Found, critical, warning
-from nodeup.doctor.view import Endpoint, NodeView, Observed, Unknown
+from agents.diagnosis import Found, Observed, Unknown, critical, warning
+from nodeup.doctor.view import Endpoint, NodeView
 
 #: kops' address for names whose owner has not published its own yet (TEST-NET-3).
 PLACEHOLDER = "203.0.113.123"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodeup.doctor.rules.rule import Found, critical, warning
-from nodeup.doctor.view import NodeView, Observed, UnitState, Unknown
+from agents.diagnosis import Found, Observed, Unknown, critical, warning
+from nodeup.doctor.view import NodeView, UnitState
 
 #: Port, who must have it, as the start of its process' name.
 OWNERS = {3987: "nodeup", 10248: "kubelet", 10250: "kubelet"}

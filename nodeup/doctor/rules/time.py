@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from nodeup.doctor.rules.rule import Found, critical, warning
-from nodeup.doctor.view import NodeView, Unknown
+from agents.diagnosis import Found, Unknown, critical, warning
+from nodeup.doctor.view import NodeView
 
 #: S3 and STS refuse requests signed 15 minutes off, kops-controller's tokens are good for 10; well before either.
 TOO_FAR = timedelta(minutes=5)

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from agents.diagnosis import Unknown, diagnose
 from agents.host.elf import elf_architecture
 from agents.host.rooted import RootedHost
 from agents.status import Status, write_status
 from nodeup.doctor.examine import examine
-from nodeup.doctor.judge import diagnose
 from nodeup.doctor.looking.certificates import look_at_certificates
 from nodeup.doctor.looking.disk import look_at_disk
 from nodeup.doctor.looking.machine import look_at_machine
 from nodeup.doctor.looking.network import look_at_network, look_at_registry, names_of
 from nodeup.doctor.looking.reach import Server, ask_all, within
 from nodeup.doctor.looking.services import look_at_logs, look_at_services
-from nodeup.doctor.view import Area, LogLine, Program, Unknown
+from nodeup.doctor.rules import RULES
+from nodeup.doctor.view import Area, LogLine, Program
 from nodeup.hold import HOLD
 from nodeup.progress import LAST_RUN
 from tests.fakes.clock import FakeClock
@@ -53,7 +54,7 @@ def test_a_machine_without_anything_is_unknown_and_never_an_error(tmp_path: Path
     (tmp_path / "etc").mkdir()
     view = examine(RootedHost(tmp_path), FakeClock(), str(tmp_path / "none.yaml"), {}, set(Area))
 
-    diagnosis = diagnose(view)
+    diagnosis = diagnose(RULES, view)
 
     assert {one.rule for one in diagnosis.findings} >= {"ND020", "ND071"}
     assert any(what == "disk.filesystems" and "is not run" in why for what, why in diagnosis.unseen)

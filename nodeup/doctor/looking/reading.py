@@ -1,29 +1,15 @@
-"""One look at the machine that may fail; and the two ways to look that all areas share."""
+"""The two ways to look at a machine that all areas share: what a file has, and what a command says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TypeVar
 
-from agents.errors import AgentError, NotFoundError, TransientError
+from agents.errors import NotFoundError, TransientError
 from agents.host.protocol import Host
-from nodeup.doctor.view import Observed, Unknown
-
-Value = TypeVar("Value")
 
 #: No question to the machine takes longer, unless that is itself broken (df on a dead NFS server).
 DEADLINE = timedelta(seconds=5)
-
-
-def attempt(look: Callable[[], Value]) -> Observed[Value]:
-    """Return what a look shows, or why it failed: every error of ours, of the machine and of a text that is not what was expected."""
-    try:
-        return look()
-    except AgentError as error:
-        return Unknown(" ".join(str(error).split()) or type(error).__name__)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        return Unknown(f"{type(error).__name__}: {error}")
 
 
 def text(host: Host, path: str) -> str:
