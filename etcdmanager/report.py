@@ -13,6 +13,7 @@ from agents.timestamps import format_timestamp
 from etcdmanager.backups.second_store_keeper import CopyNews
 from etcdmanager.backups.spool_keeper import SpoolNews
 from etcdmanager.control.commands import LeaderReport
+from etcdmanager.control.drills import Drill
 from etcdmanager.deltas.collect import DeltaNews
 from etcdmanager.leader.actions import Remark, Wait, describe
 from etcdmanager.leader.loop import LeaderNews
@@ -47,6 +48,8 @@ class Picture:
     news: LeaderNews
     backup_interval: timedelta
     deltas: DeltaNews = _NO_DELTAS
+    #: The last restore exercise, where this manager leads and there was one.
+    drill: Drill | None = None
     copies: CopyNews = _NO_COPIES
     spool: SpoolNews = _NO_SPOOL
 
@@ -232,6 +235,9 @@ def _cluster(view: ClusterView, picture: Picture) -> dict[str, object]:
         "lastBackup": {"name": newest.name, "takenAt": format_timestamp(newest.taken_at)} if newest else None,
         "backupStale": stale,
         "backups": len(view.backups),
+        "lastDrill": {"at": format_timestamp(picture.drill.at), "backup": picture.drill.backup, "problem": picture.drill.problem}
+        if picture.drill is not None
+        else None,
         **upkeep_of_cluster(view),
     }
 

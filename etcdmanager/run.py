@@ -168,12 +168,23 @@ class Manager:
             around, view=lambda: leader.news.view if leader.news.leading else None, clock=self._clock, keep=config.hourly_retention
         )
         safe = Safekeeping(setup, around.backups, handlers, leading=lambda: leader.news.leading)
-        sources = Sources(deltas=deltas, safekeeping=safe, handlers=handlers, gossip=gossip, lock=lock, leader=leader, store=store)
+        sources = Sources(
+            deltas=deltas, safekeeping=safe, handlers=handlers, gossip=gossip, lock=lock, leader=leader, store=store, identity=identity
+        )
         teller = Teller(config, self._host, self._clock, sources, show=daemon.status)
         server = PeerServer(gossip, handlers, endpoint=own.endpoints[0], tls=tls.server if tls is not None else None)
         await server.start()
         try:
-            loops = [gossip.run(), member.run(), keep_lock(lock), leader.run(), recorder.run(), teller.run(), _watch_ground(held)]
+            loops = [
+                gossip.run(),
+                member.run(),
+                keep_lock(lock),
+                leader.run(),
+                recorder.run(),
+                teller.run(),
+                teller.look_slowly(),
+                _watch_ground(held),
+            ]
             loops += [] if config.no_deltas else [deltas.run()]
             loops += safe.loops()
             loops += [] if tls is None else [keep_fresh(tls, gossip)]

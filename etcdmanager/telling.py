@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from agents.clock import Clock
 from agents.documents import dump_json
@@ -21,16 +22,23 @@ from agents.host.protocol import Host
 from agents.metrics import Answer, Endpoint, Metrics
 from agents.status import Status, write_status
 from agents.stores.protocol import Store
+from etcdmanager.control.drills import Drill, DrillFile
 from etcdmanager.control.store import CONTROL, ControlStore
 from etcdmanager.deltas.keeper import DeltaKeeper
+from etcdmanager.doctor.looking.certificates import look_at_certificates, places
+from etcdmanager.identity import Identity
 from etcdmanager.leader.loop import LeaderLoop
 from etcdmanager.leadership.lock import LeaderLock
 from etcdmanager.member.handlers import MemberHandlers
+from etcdmanager.metrics import CERTIFICATES, VERSIONS, LeaderMetrics, define_gauges
 from etcdmanager.peering.gossip import Gossip
-from etcdmanager.peering.messages import Description, LiveStatus
+from etcdmanager.peering.messages import Description
 from etcdmanager.report import Picture, agent_name, document_of, is_ready, leader_report_of, status_of
 from etcdmanager.safekeeping import Safekeeping
 from etcdmanager.spec import ManagerConfig
+
+if TYPE_CHECKING:
+    from prometheus_client import Gauge
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +50,8 @@ PUBLISH_GAP = timedelta(seconds=3)
 STATUS_KEY = "_status.json"
 #: How soon a change of what is done or waited for shows; looking at the news costs nothing.
 LOOK_EVERY = timedelta(seconds=1)
+#: Certificates are issued for months, drills happen weekly.
+LOOK_SLOWLY_EVERY = timedelta(minutes=1)
 #: How often our own member is described anew while nothing changes; that asks the disk and etcd.
 DESCRIBE_EVERY = timedelta(seconds=5)
 
@@ -58,6 +68,8 @@ class Sources:
     safekeeping: Safekeeping
     #: The backup store.
     store: Store
+    #: Whose certificates are watched.
+    identity: Identity
 
 
 class Teller:
@@ -70,6 +82,44 @@ class Teller:
         self._sources = sources
         self._show = show
         self._picture: Picture | None = None
+        self._drill: Drill | None = None
+        self._expiry: Gauge | None = None
+        self._versions: Gauge | None = None
+
+    async def look_slowly(self) -> None:
+        """Look at what changes seldom and takes a while, until cancelled: certificates, and the last restore exercise."""
+        while True:
+            if self._sources.lock.lease is not None:
+                self._drill = await asyncio.to_thread(self._read_drill)
+            if self._expiry is not None:
+                await asyncio.to_thread(self._read_certificates, self._expiry)
+            if self._versions is not None:
+                self._tell_versions(self._versions)
+            await asyncio.sleep(LOOK_SLOWLY_EVERY.total_seconds())
+
+    def _read_drill(self) -> Drill | None:
+        try:
+            return DrillFile(self._sources.store.child(CONTROL)).read()
+        except AgentError as error:
+            log.debug("the last drill is not known: %s", error)
+            return self._drill
+
+    def _read_certificates(self, gauge: Gauge) -> None:
+        state = self._picture.member.info.state if self._picture is not None and self._picture.member is not None else None
+        tokens = (state.cluster.token,) if state is not None and state.cluster is not None else ()
+        shelf = look_at_certificates(self._host, places(self._config, self._sources.identity, tokens))
+        gauge.clear()
+        for one in shelf.certificates:
+            gauge.labels(one.path, one.role).set(one.not_after.timestamp())
+
+    def _tell_versions(self, gauge: Gauge) -> None:
+        picture = self._picture
+        if picture is None:
+            return
+        wanted = picture.news.view.spec.etcd_version if picture.news.view is not None and picture.news.view.spec is not None else ""
+        running = picture.member.etcd.version if picture.member is not None and picture.member.etcd is not None else ""
+        gauge.clear()
+        gauge.labels(wanted, running).set(1)
 
     async def run(self) -> None:
         """Keep the picture, the file and the line up to date, until cancelled."""
@@ -102,7 +152,10 @@ class Teller:
             yield
             return
         metrics = Metrics()
-        self._define(metrics)
+        define_gauges(metrics, lambda: self._picture)
+        self._sources.leader.add_witness(LeaderMetrics(metrics))
+        self._expiry = metrics.gauge(*CERTIFICATES)
+        self._versions = metrics.gauge(*VERSIONS)
         handlers: dict[str, Callable[[], Answer]] = {
             "/healthz": Answer,
             "/readyz": self._readyz,
@@ -129,6 +182,7 @@ class Teller:
             leads=lock.lease is not None or (leader.news.leading and lock.orphaned is not None),
             news=leader.news,
             deltas=self._sources.deltas.news,
+            drill=self._drill,
             copies=self._sources.safekeeping.copies,
             spool=self._sources.safekeeping.spool,
             backup_interval=self._config.backup_interval,
@@ -168,79 +222,8 @@ class Teller:
         document = document_of(status_of(self._picture))
         return Answer(content=dump_json(document).encode(), content_type="application/json")
 
-    def _define(self, metrics: Metrics) -> None:
-        """Define gauges that are read from the picture when they are scraped."""
-        gauges: dict[str, tuple[str, Callable[[Picture], float]]] = {
-            "etcd_manager_is_leader": ("whether this manager leads", lambda p: float(p.leads)),
-            "etcd_manager_leadership_epoch": ("epoch of the lock as last seen", lambda p: float(p.lock.epoch) if p.lock else 0.0),
-            "etcd_manager_peers_known": ("other managers that are known", lambda p: float(len(p.sights))),
-            "etcd_manager_peers_healthy": ("other managers in contact lately", lambda p: float(sum(s.healthy for s in p.sights))),
-            "etcd_manager_member_ready": ("whether our member serves clients", lambda p: float(is_ready(p))),
-            "etcd_manager_last_delta_revision": (
-                "up to which revision deltas are in the store",
-                lambda p: float(p.deltas.written_revision),
-            ),
-            "etcd_manager_recovery_point_timestamp_seconds": ("changes until then can be restored, 0 unknown", _recovery_point),
-            "etcd_manager_db_size_bytes": ("size of our member's database", lambda p: float(_etcd(p).db_size_bytes)),
-            "etcd_manager_db_in_use_bytes": ("what of it holds something", lambda p: float(_etcd(p).db_in_use_bytes)),
-            "etcd_manager_db_quota_bytes": ("size at which etcd refuses writes", lambda p: float(_etcd(p).quota_bytes)),
-            "etcd_manager_disk_free_bytes": (
-                "free on the file system with our data",
-                lambda p: float(p.member.disk.free_bytes if p.member is not None else 0),
-            ),
-            "etcd_manager_alarms": ("alarms that etcd raises, as the leader sees them", _alarms),
-            "etcd_manager_members_differ": ("whether members hold different keys, as the leader compared them last", _differ),
-            "etcd_manager_copied_backup_timestamp_seconds": ("when the second store's newest backup was taken, 0 unknown", _copied_at),
-            "etcd_manager_spooled_backups": ("backups that wait on this machine for the store", lambda p: float(len(p.spool.spooled))),
-            "etcd_manager_copies_missing": ("backups that the second store lacks", _copies_missing),
-            "etcd_manager_last_backup_timestamp_seconds": ("when the newest backup was taken, 0 unknown", _last_backup),
-        }
-        for name, (text, read) in gauges.items():
-            metrics.gauge(name, text).set_function(self._reader(read))
-
-    def _reader(self, read: Callable[[Picture], float]) -> Callable[[], float]:
-        return lambda: read(self._picture) if self._picture is not None else 0.0
-
-
-def _recovery_point(picture: Picture) -> float:
-    current = picture.deltas.current_at
-    return current.timestamp() if current is not None and picture.deltas.collecting else _last_backup(picture)
-
-
-def _copied_at(picture: Picture) -> float:
-    last = picture.copies.last
-    return last.newest_at.timestamp() if last is not None and last.newest_at is not None else 0.0
-
-
-def _copies_missing(picture: Picture) -> float:
-    return float(picture.copies.last.missing_backups) if picture.copies.last is not None else 0.0
-
 
 def _members(picture: Picture) -> str:
     """Return who serves with which version: commands that follow a change wait for it."""
     view = picture.news.view
     return " ".join(f"{p.id}={p.serves}/{p.etcd.version if p.etcd is not None else ''}" for p in view.peers) if view is not None else ""
-
-
-_NO_ETCD = LiveStatus(member_id=0, cluster_id=0, leader_id=0, raft_index=0, raft_applied_index=0, raft_term=0, revision=0, db_size_bytes=0)
-
-
-def _etcd(picture: Picture) -> LiveStatus:
-    status = picture.member.etcd if picture.member is not None else None
-    return status if status is not None else _NO_ETCD
-
-
-def _alarms(picture: Picture) -> float:
-    view = picture.news.view
-    return float(len(view.alarms)) if view is not None else 0.0
-
-
-def _differ(picture: Picture) -> float:
-    found = picture.news.view.upkeep.hashes if picture.news.view is not None else None
-    return float(found is not None and bool(found.odd))
-
-
-def _last_backup(picture: Picture) -> float:
-    view = picture.news.view
-    newest = view.backed_up_at if view is not None else None
-    return newest.timestamp() if newest is not None else 0.0

@@ -13,6 +13,7 @@ from agents.stores.protocol import Store
 from etcdmanager.backups.freshness import Seen, Verdict, verdict
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.commands.cluster_status import STALE_AFTER, ClusterReport, read_report
+from etcdmanager.control.drills import DrillFile
 from etcdmanager.control.history import History
 from etcdmanager.control.store import CONTROL, ControlStore
 from etcdmanager.doctor.view import LastDrill, Marker, ProbeStep, StoreView
@@ -23,8 +24,6 @@ from etcdmanager.leadership.lock import LOCK_KEY, decode
 BACKUP_AGE = timedelta(minutes=40)
 _PROBES = "_doctor"
 _TELLER = "_status.json"
-#: Manifests are read from the newest backup on; a drill is looked for in so many.
-_DRILLS_IN = 50
 
 
 def look_at_store(store: Store, etcd: str, *, now: Callable[[], datetime], probe: bool) -> StoreView:
@@ -49,7 +48,7 @@ def look_at_store(store: Store, etcd: str, *, now: Callable[[], datetime], probe
         report=report,
         backups=attempt(lambda: _backups(backups, told_at, now())),
         leaderships=attempt(lambda: _leaderships(store, now())),
-        drill=attempt(lambda: _drill(backups)),
+        drill=attempt(lambda: _drill(store.child(CONTROL))),
     )
 
 
@@ -133,12 +132,6 @@ def _leaderships(store: Store, now: datetime) -> tuple[datetime, ...]:
     return tuple(event.at for event in events if event.what == "leadership" and event.text.endswith(" leads"))
 
 
-def _drill(backups: BackupStore) -> LastDrill | None:
-    found = [
-        LastDrill(at=check.checked_at, backup=backup.text, problem=check.problem)
-        for backup in backups.list()[-_DRILLS_IN:]
-        if backup.has_manifest and (manifest := backups.manifest(backup.text)) is not None
-        for check in manifest.checks
-        if check.kind == "drill"
-    ]
-    return max(found, key=lambda one: one.at, default=None)
+def _drill(control: Store) -> LastDrill | None:
+    found = DrillFile(control).read()
+    return LastDrill(at=found.at, backup=found.backup, problem=found.problem) if found is not None else None
