@@ -58,7 +58,7 @@ class Safekeeping:
             require_ground=setup.require_ground,
         )
         return SpoolKeeper(
-            Spool(Path(directory)),
+            Spool(Path(directory), keys=self._backups.keys),
             self._backups,
             work,
             directory="" if config.backup_spool == _NO_SPOOL else directory,
@@ -77,4 +77,4 @@ class Safekeeping:
             daily=config.daily_retention if config.copy_daily_retention is None else config.copy_daily_retention,
         )
         store = open_store(config.backup_copy_store, environment=config.copy_environment)
-        return SecondStore(self._backups, BackupStore(store), etcd_cluster=config.cluster_name, keep=keep)
+        return SecondStore(self._backups, BackupStore(store, keys=self._backups.keys), etcd_cluster=config.cluster_name, keep=keep)

@@ -70,6 +70,8 @@ class Manifest:
     hash_kv: int
     hash_compact_revision: int
     took_seconds: float
+    #: The id of the key that the snapshot is encrypted with; "" where it is not. SHA-256 and size of the gzip are of what is stored.
+    encryption_key: str = ""
     checks: tuple[Check, ...]
 
     @property
@@ -114,6 +116,7 @@ def parse_manifest(content: bytes, *, where: str) -> Manifest:
         hash_kv=fields.integer("hashKv"),
         hash_compact_revision=fields.integer("hashCompactRevision"),
         took_seconds=fields.number("tookSeconds"),
+        encryption_key=fields.text("encryptionKey"),
         checks=tuple(_check(check) for check in fields.mappings("checks")),
     )
 
@@ -146,6 +149,7 @@ def render_manifest(manifest: Manifest) -> bytes:
             ("hashKv", manifest.hash_kv),
             ("hashCompactRevision", int64(manifest.hash_compact_revision)),
             ("tookSeconds", round(manifest.took_seconds, 3)),
+            *([("encryptionKey", manifest.encryption_key)] if manifest.encryption_key else []),
             ("checks", [_check_document(check) for check in manifest.checks]),
         ]
     )

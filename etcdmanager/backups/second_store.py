@@ -88,7 +88,11 @@ class SecondStore:
         copied = [backup for backup in wanted[:BACKUPS_PER_ROUND] if self._copy(backup, now, keep_going)]
         keep_going()
         deltas = copy_deltas(
-            DeltaStore(self._source.store), DeltaStore(self._target.store), now=now, keep=self._keep.hourly, at_most=DELTAS_PER_ROUND
+            DeltaStore(self._source.store, self._source.keys),
+            DeltaStore(self._target.store, self._target.keys),
+            now=now,
+            keep=self._keep.hourly,
+            at_most=DELTAS_PER_ROUND,
         )
         self._tidy(now)
         newest = max((b.taken_at for b in (*theirs, *copied) if b.size_bytes), default=None)
@@ -140,4 +144,4 @@ class SecondStore:
         for name in self._target.expired(now, self._keep):
             self._target.delete(name)
             log.info("deleted the copy of backup %s in %s: its retention no longer asks for it", name, self.url)
-        tidy(DeltaStore(self._target.store), self._target, now=now, keep=self._keep.hourly)
+        tidy(DeltaStore(self._target.store, self._target.keys), self._target, now=now, keep=self._keep.hourly)

@@ -14,8 +14,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from agents.errors import TransientError, VerificationError
-from agents.stores.local import LocalStore
+from agents.stores.url import open_store
 from etcdmanager.backups.copying import copy_backup
+from etcdmanager.backups.encryption import KeySource, no_keys
 from etcdmanager.backups.manifest import Manifest
 from etcdmanager.backups.meta import META
 from etcdmanager.backups.name import checked
@@ -28,9 +29,9 @@ log = logging.getLogger(__name__)
 class Spool:
     """One member's spool. Nobody else writes to its directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, keys: KeySource = no_keys) -> None:
         self._directory = directory
-        self.backups = BackupStore(LocalStore(directory))
+        self.backups = BackupStore(open_store(str(directory), environment={}), keys=keys)
 
     def spooled(self) -> tuple[Spooled, ...]:
         """Return what waits here, oldest first."""

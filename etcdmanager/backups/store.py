@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from agents.errors import NotFoundError, RefusedError, SpecError, VerificationError
 from agents.stores.protocol import Entry, Store
+from etcdmanager.backups.encryption import KeySource, no_keys, unsealed
 from etcdmanager.backups.manifest import MANIFEST, Manifest, parse_manifest, render_manifest
 from etcdmanager.backups.meta import META, SNAPSHOT, BackupMeta, parse_meta, render_meta
 from etcdmanager.backups.name import BackupName, checked
@@ -47,10 +48,11 @@ class Listed:
 
 
 class BackupStore:
-    """One backup store, by URL."""
+    """One backup store, by URL; `keys` say with what its snapshots are encrypted, by default with nothing."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, keys: KeySource = no_keys) -> None:
         self.store = store
+        self.keys = keys
 
     @property
     def url(self) -> str:
@@ -80,11 +82,15 @@ class BackupStore:
             return None
 
     def stream(self, name: str) -> Iterator[bytes]:
-        """Yield the compressed snapshot; NotFoundError where it is missing."""
+        """Yield the compressed snapshot as it is stored, encrypted or not; NotFoundError where it is missing."""
         return self.store.stream(f"{checked(name)}/{SNAPSHOT}")
 
+    def unsealed(self, name: str, stored: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the compressed snapshot that `stored` is; AccessError without its key, VerificationError where it was changed."""
+        return unsealed(stored, self.keys(), where=f"backup {name}")
+
     def write_snapshot(self, name: str, pieces: Iterable[bytes]) -> None:
-        """Store the compressed snapshot. The backup does not exist yet: `commit` makes it one."""
+        """Store the compressed snapshot, already encrypted if it is to be. The backup does not exist yet: `commit` makes it one."""
         self.store.write(f"{checked(name)}/{SNAPSHOT}", pieces)
 
     def commit(self, name: str, meta: BackupMeta, manifest: Manifest) -> None:

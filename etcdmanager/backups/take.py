@@ -1,6 +1,6 @@
 """Taking a backup of one member: snapshot, digest, compress and store in one pass, then open it, read the stored back, then commit.
 
-    etcd --pieces--> event loop --1 MiB--> one thread: SHA-256, scratch file, gzip --> Store --read back--> the same SHA-256?
+    etcd --pieces--> event loop --1 MiB--> one thread: SHA-256, scratch file, gzip (, AES) --> Store --read back--> the same SHA-256?
                                                             |
                                            opened and counted; the metadata is written last
 
@@ -28,6 +28,7 @@ from agents.clock import Clock
 from agents.errors import AgentError, TransientError, VerificationError
 from etcdmanager.backups.bolt import Contents, read_contents
 from etcdmanager.backups.compression import deflater
+from etcdmanager.backups.encryption import BackupKeys, sealed
 from etcdmanager.backups.manifest import Check, Manifest, ManifestMember
 from etcdmanager.backups.meta import BackupMeta
 from etcdmanager.backups.name import BackupName
@@ -175,6 +176,7 @@ class BackupTaker:
             hash_kv=hashed.hash if hashed else 0,
             hash_compact_revision=hashed.compact_revision if hashed else 0,
             took_seconds=took.total_seconds(),
+            encryption_key=stored.encryption_key,
             checks=(Check(checked_at=self._clock.now(), kind="capture", by=self._by),) if contents else (),
         )
 
@@ -201,6 +203,7 @@ class _Stored:
     snapshot: SnapshotDigest
     gz_size_bytes: int
     gz_sha256: str
+    encryption_key: str
 
 
 class _Pipe:
@@ -241,8 +244,10 @@ class _Pipe:
 
 async def _store(etcd: EtcdClient, backups: BackupStore, name: str, scratch: IO[bytes] | None, total: int, say: Report) -> _Stored:
     """Stream the snapshot into the store; return its digests."""
+    # Before anything is written: without its keys a cluster that encrypts takes no backup at all.
+    keys = await asyncio.to_thread(backups.keys)
     pipe = _Pipe()
-    worker = _Worker(pipe, scratch)
+    worker = _Worker(pipe, scratch, keys)
     upload = asyncio.create_task(asyncio.to_thread(backups.write_snapshot, name, worker))
     upload.add_done_callback(lambda _: pipe.abandon())
     done = 0
@@ -276,37 +281,42 @@ async def _coalesced(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 class _Worker:
-    """What the thread does with each piece; iterating yields the compressed stream."""
+    """What the thread does with each piece; iterating yields what is stored."""
 
-    def __init__(self, pipe: _Pipe, scratch: IO[bytes] | None) -> None:
+    def __init__(self, pipe: _Pipe, scratch: IO[bytes] | None, keys: BackupKeys) -> None:
+        self._keys = keys
         self._pipe = pipe
         self._scratch = scratch
         self._check = SnapshotCheck()
-        self._compressed = hashlib.sha256()
+        self._stored_digest = hashlib.sha256()
         self._size = 0
         self._snapshot: SnapshotDigest | None = None
 
     def __iter__(self) -> Iterator[bytes]:
+        compressed = self._compressed_pieces()
+        for piece in sealed(compressed, self._keys.keys[0]) if self._keys.keys else compressed:
+            self._stored_digest.update(piece)
+            self._size += len(piece)
+            yield piece
+
+    def _compressed_pieces(self) -> Iterator[bytes]:
         gzip = deflater()
         for piece in self._pipe:
             self._check.feed(piece)
             if self._scratch is not None:
                 self._scratch.write(piece)
-            yield from self._out(gzip.compress(piece))
+            if compressed := gzip.compress(piece):
+                yield compressed
         # Raised here, a damaged stream makes the Store drop the object: writes are all or nothing.
         self._snapshot = self._check.finish()
-        yield from self._out(gzip.flush())
-
-    def _out(self, compressed: bytes) -> Iterator[bytes]:
-        if compressed:
-            self._compressed.update(compressed)
-            self._size += len(compressed)
-            yield compressed
+        yield gzip.flush()
 
     def stored(self) -> _Stored:
         if self._snapshot is None:
             raise VerificationError("the store ended before the snapshot did", code="backup-broken-off")
-        return _Stored(snapshot=self._snapshot, gz_size_bytes=self._size, gz_sha256=self._compressed.hexdigest())
+        return _Stored(
+            snapshot=self._snapshot, gz_size_bytes=self._size, gz_sha256=self._stored_digest.hexdigest(), encryption_key=self._keys.id
+        )
 
 
 def _open(scratch: IO[bytes] | None, snapshot: SnapshotDigest) -> Contents | None:

@@ -90,7 +90,9 @@ def verify_light(backups: BackupStore, name: str, *, scratch: Path, report: Repo
 
 
 def unpack(backups: BackupStore, name: str, into: IO[bytes], *, room: Path, report: Report | None = None, reopen: bool = True) -> Verified:
-    """Write a backup's whole snapshot, trailer included, into a file while proving it; errors as of `verify_light`.
+    """Write a backup's whole snapshot, trailer included, into a file while proving it.
+
+    Errors as of `verify_light`; AccessError for one that is encrypted with a key that we do not have.
 
     `room` is the directory whose free space counts. `report` may raise: that is how a caller in another thread stops us.
     """
@@ -100,7 +102,7 @@ def unpack(backups: BackupStore, name: str, into: IO[bytes], *, room: Path, repo
     source = _Hashed(backups.stream(name))
     require_room(room, total)
     check = SnapshotCheck()
-    for piece in inflate(source):
+    for piece in inflate(backups.unsealed(name, source)):
         check.feed(piece)
         into.write(piece)
         if report is not None:

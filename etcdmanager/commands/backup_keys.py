@@ -10,7 +10,6 @@ from pathlib import Path
 
 from agents.errors import NotFoundError, SpecError
 from etcdmanager.backups.keyspace import Keyspace, keyspace
-from etcdmanager.backups.store import BackupStore
 from etcdmanager.commands.target import target_of, target_options
 
 
@@ -46,7 +45,7 @@ def opened_backup(arguments: argparse.Namespace, backup: str, *, revision: int =
         return
     from etcdmanager.backups.verify import unpack
 
-    backups = BackupStore(target_of(arguments, arguments.etcd).store)
+    backups = target_of(arguments, arguments.etcd).backups
     name = backups.resolve(backup).text
     scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=scratch) as file:

@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Copy what is missing, newest first; one that fails does not stop the others. The exit code is the first failure's."""
-    source = BackupStore(target_of(arguments, arguments.etcd).store)
+    source = target_of(arguments, arguments.etcd).backups
     target = BackupStore(open_store(arguments.to, environment=os.environ))
     if source.url == target.url:
         raise SpecError(f"--to {target.url} is the store itself", code="usage")

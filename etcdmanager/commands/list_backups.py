@@ -104,9 +104,10 @@ class _Row:
     def state(self) -> str:
         if not self.listed.size_bytes:
             return "NO DATA"
+        sealed = ", encrypted" if self.manifest is not None and self.manifest.encryption_key else ""
         if self.manifest is None or not self.manifest.verified:
-            return "unverified"
-        return "verified" + (" (deep)" if any(check.kind == "deep" for check in self.manifest.checks) else "")
+            return f"unverified{sealed}"
+        return "verified" + (" (deep)" if any(check.kind == "deep" for check in self.manifest.checks) else "") + sealed
 
     def cells(self, number: int, now: datetime, *, wide: bool) -> list[object]:
         manifest, listed = self.manifest, self.listed
@@ -151,6 +152,7 @@ class _Row:
                 "members": [member.name for member in manifest.members],
                 "reason": manifest.reason,
                 "label": manifest.label,
+                "encryptionKey": manifest.encryption_key,
                 "checks": [{"kind": check.kind, "at": format_timestamp(check.checked_at)} for check in manifest.checks],
             }
         return document

@@ -25,7 +25,7 @@ from agents.errors import BusyError, RefusedError, SpecError
 from agents.exit_codes import ExitCode
 from agents.timestamps import format_timestamp
 from etcdmanager.backups.preflight import Refusal, Wish, lives, refusals
-from etcdmanager.backups.store import BackupStore, Listed
+from etcdmanager.backups.store import Listed
 from etcdmanager.backups.verify import Verified, record, verify_light
 from etcdmanager.commands.backup_argument import backup_argument, etcd_and_backup
 from etcdmanager.commands.figures import count_text, size_text
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     control = ControlStore(target.store)
     allowed = consent(arguments, target.cluster)
     if arguments.at:
-        backups = BackupStore(target.store)
+        backups = target.backups
         point = find_point(arguments.at, backups)
         text = "\n".join([*describe_point(point, now=datetime.now(UTC)), "A backup is made of it first. Nothing has been changed."])
         if allowed is Consent.PLAN:
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def _make_plan(target: Target, control: ControlStore, wanted: str, arguments: argparse.Namespace) -> _Plan:
     """Find everything out; NotFoundError, VerificationError and BusyError end it here, with nothing changed."""
-    backups = BackupStore(target.store)
+    backups = target.backups
     listed = backups.resolve(wanted)
     began = time.monotonic()
     verified = verify_light(backups, listed.text, scratch=Path(arguments.scratch), reopen=False)

@@ -4,7 +4,8 @@
     --state URL --name CLUSTER [ETCD]     kops' state store: <state>/<cluster>/backups/etcd/<etcd>, or what its spec says
     neither                               on a control-plane node: what nodeup wrote to /etc/node-agents/etcd-manager-<etcd>.yaml
 
-KOPS_STATE_STORE and KOPS_CLUSTER_NAME stand in for --state and --name, as they do for kops.
+KOPS_STATE_STORE and KOPS_CLUSTER_NAME stand in for --state and --name, as they do for kops. Encrypted backups need --key-file, or what
+stands in for it: ETCD_MANAGER_BACKUP_ENCRYPTION_KEY_FILE, or the node's own configuration.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from pathlib import Path
 from agents.errors import AgentError, NotFoundError, SpecError
 from agents.stores.protocol import Store
 from agents.stores.url import open_store
+from etcdmanager.backups.encryption import keys_of
+from etcdmanager.backups.store import BackupStore
 from etcdmanager.spec import cluster_names
 
 #: nodeup writes one for each etcd cluster of a control-plane node.
 CONFIGURATION = "/etc/node-agents/etcd-manager-{etcd}.yaml"
+_KEY_FILE = "ETCD_MANAGER_BACKUP_ENCRYPTION_KEY_FILE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +37,18 @@ class Target:
     #: As kops calls it: main, events, cilium, leases.
     etcd: str
     store: Store
+    #: The file with the keys of encrypted backups, "" where none was named.
+    key_file: str = ""
+
+    @property
+    def backups(self) -> BackupStore:
+        """Return the backups in the store, with their keys."""
+        return BackupStore(self.store, keys=keys_of(self.key_file))
 
     @property
     def options(self) -> str:
         """Return the options that name this target again, for hints that can be pasted."""
-        return f"--backup-store {self.store.url}"
+        return f"--backup-store {self.store.url}" + (f" --key-file {self.key_file}" if self.key_file else "")
 
 
 def target_options(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +57,7 @@ def target_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--state", metavar="URL", help="kops' state store (or the variable KOPS_STATE_STORE)")
     group.add_argument("--name", metavar="CLUSTER", help="kops' cluster name (or the variable KOPS_CLUSTER_NAME)")
     group.add_argument("--backup-store", metavar="URL", help="the backup store itself, instead of --state and --name")
+    group.add_argument("--key-file", metavar="FILE", help="keys of encrypted backups (on a control-plane node: the manager's)")
 
 
 def target_of(arguments: argparse.Namespace, etcd: str, *, environment: Mapping[str, str] | None = None) -> Target:
@@ -58,14 +70,15 @@ def target_of(arguments: argparse.Namespace, etcd: str, *, environment: Mapping[
     if not url and state and cluster:
         url = _in_state_store(state, cluster, kops_name, variables)
     elif not url:
-        url = _on_this_node(kops_name)
+        url = _on_this_node(kops_name, "backup-store")
     if not url:
         raise SpecError(
             f"which cluster's etcd {etcd}?",
             code="usage",
             hint="give --backup-store URL, or --state URL and --name CLUSTER, or run it on a control-plane node",
         )
-    return Target(cluster=cluster or cluster_in(url), etcd=etcd, store=open_store(url, environment=variables))
+    key_file = given(arguments, "key_file") or variables.get(_KEY_FILE, "") or _on_this_node(kops_name, "backup-encryption-key-file")
+    return Target(cluster=cluster or cluster_in(url), etcd=etcd, store=open_store(url, environment=variables), key_file=key_file)
 
 
 def given(arguments: argparse.Namespace, name: str) -> str:
@@ -100,16 +113,18 @@ def _in_state_store(state: str, cluster: str, etcd: str, environment: Mapping[st
     return default
 
 
-def _on_this_node(etcd: str) -> str:
+def _on_this_node(etcd: str, flag: str) -> str:
+    """Return a flag of this node's manager of that etcd cluster; "" where there is none, or we may not read its configuration."""
     path = Path(CONFIGURATION.format(etcd=etcd))
     try:
         text = path.read_text()
     except OSError:
         return ""
-    from etcdmanager.flags import flags_of_document
+    from etcdmanager.flags import STAND_INS, flags_of_document
 
-    flags, _ = flags_of_document(text, where=str(path))
-    return (flags.get("backup-store") or ("",))[-1]
+    flags, variables = flags_of_document(text, where=str(path))
+    stand_in = next((name for name, field in STAND_INS.items() if field == flag.replace("-", "_")), "")
+    return (flags.get(flag) or (variables.get(stand_in, ""),))[-1]
 
 
 def who() -> str:

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Verify; the exit code is the first failure's."""
     etcd, wanted = etcd_and_backup(arguments, default="latest")
     target = target_of(arguments, etcd)
-    backups = BackupStore(target.store)
+    backups = target.backups
     newest = backups.resolve(wanted)  # where there is none at all, --all has nothing that it could call good
     names = [backup.text for backup in backups.list()] if arguments.all else [newest.text]
     outcomes = [_verify(backups, name, arguments) for name in names]

@@ -31,7 +31,7 @@ class DeltaKeeper:
         self._view = view
         self._clock = clock
         self._keep = keep
-        self._deltas = DeltaStore(around.backups.store)
+        self._deltas = DeltaStore(around.backups.store, around.backups.keys)
         self._collector = DeltaCollector(self._deltas, around.backups, etcd=self._source, ask_full=self._ask_full, clock=clock)
 
     @property

@@ -29,7 +29,7 @@ class Materialiser:
 
     def __init__(self, backups: BackupStore, *, directories: Sequence[str], scratch: Path, clock: Clock, by: str) -> None:
         self._backups = backups
-        self._deltas = DeltaStore(backups.store)
+        self._deltas = DeltaStore(backups.store, backups.keys)
         self._directories = directories
         self._scratch = scratch
         self._clock = clock

@@ -39,7 +39,7 @@ class PointInTime:
 
     def __init__(self, backups: BackupStore) -> None:
         self._backups = backups
-        self._deltas = DeltaStore(backups.store)
+        self._deltas = DeltaStore(backups.store, backups.keys)
 
     def windows(self) -> tuple[Window, ...]:
         """Return what can be restored, newest lineage first; a lineage with gaps has several, its newest first."""

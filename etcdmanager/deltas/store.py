@@ -14,6 +14,7 @@ from datetime import datetime
 
 from agents.errors import ConflictError, VerificationError
 from agents.stores.protocol import Store
+from etcdmanager.backups.encryption import KeySource, no_keys, sealed, unsealed
 from etcdmanager.deltas.chain import Lineage, Span
 from etcdmanager.deltas.segment import Segment, decode, encode, joined
 
@@ -31,10 +32,11 @@ class Stored:
 
 
 class DeltaStore:
-    """All deltas of one backup store."""
+    """All deltas of one backup store; `keys` say with what they are encrypted."""
 
-    def __init__(self, backup_store: Store) -> None:
+    def __init__(self, backup_store: Store, keys: KeySource = no_keys) -> None:
         self._store = backup_store.child(_DIRECTORY)
+        self._keys = keys
 
     @property
     def url(self) -> str:
@@ -57,7 +59,7 @@ class DeltaStore:
         return {lineage: tuple(item.span for item in items) for lineage, items in self.stored().items()}
 
     def read(self, lineage: Lineage, span: Span) -> Segment:
-        """Return a delta; NotFoundError, or VerificationError where it is damaged or not what its name says."""
+        """Return a delta; NotFoundError, VerificationError where it is damaged or not what its name says, AccessError without its key."""
         return self._decoded(lineage, span, self._store.read(_key(lineage, span)))
 
     def copy(self, lineage: Lineage, span: Span, target: DeltaStore) -> None:
@@ -70,7 +72,8 @@ class DeltaStore:
 
     def _decoded(self, lineage: Lineage, span: Span, content: bytes) -> Segment:
         key = _key(lineage, span)
-        segment = decode(content, where=f"{self.url}/{key}")
+        where = f"{self.url}/{key}"
+        segment = decode(b"".join(unsealed([content], self._keys(), where=where)), where=where)
         if (segment.cluster_id, segment.first, segment.last) != (lineage.cluster_id, span.first, span.last):
             raise VerificationError(
                 f"{self.url}/{key} holds revisions {segment.first} to {segment.last} of cluster {segment.cluster_id:x}", code="delta-name"
@@ -79,8 +82,10 @@ class DeltaStore:
 
     def write(self, lineage: Lineage, segment: Segment) -> None:
         """Add a delta; one that is there already holds the same changes and stays."""
+        keys, content = self._keys().keys, encode(segment)
         with suppress(ConflictError):
-            self._store.create(_key(lineage, Span(first=segment.first, last=segment.last)), encode(segment))
+            key = _key(lineage, Span(first=segment.first, last=segment.last))
+            self._store.create(key, b"".join(sealed([content], keys[0])) if keys else content)
 
     def delete(self, lineage: Lineage, spans: Sequence[Span]) -> None:
         """Delete deltas; those that are gone already are no matter."""

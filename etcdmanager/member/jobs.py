@@ -16,6 +16,7 @@ from pathlib import Path
 from agents.errors import AccessError, BusyError, NotFoundError, RefusedError, SpecError, TransientError
 from agents.stores.url import open_store
 from etcdmanager.backups import restore
+from etcdmanager.backups.encryption import keys_of
 from etcdmanager.backups.spool_keeper import Uploads
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.backups.take import BackupOrder, BackupTaker
@@ -221,5 +222,6 @@ class MemberJobs:
         return await asyncio.to_thread(self._member.intent_file.read)
 
     async def _store(self, url: str) -> BackupStore:
-        environment = self._member.setup.config.environment
-        return BackupStore(await asyncio.to_thread(lambda: open_store(url, environment=environment)))
+        config, host = self._member.setup.config, self._member.setup.host
+        keys = keys_of(host.local_path(config.backup_encryption_key_file) if config.backup_encryption_key_file else "")
+        return BackupStore(await asyncio.to_thread(lambda: open_store(url, environment=config.environment)), keys=keys)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import random
 import shutil
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from agents.clock import SystemClock
-from agents.errors import NotFoundError, RefusedError, TransientError, VerificationError
+from agents.errors import AccessError, NotFoundError, RefusedError, TransientError, VerificationError
 from agents.stores.local import LocalStore
 from etcdmanager.backups.bolt import read_contents
+from etcdmanager.backups.encryption import MAGIC, keys_of, read_key_file
 from etcdmanager.backups.restore import RestoreOrder, prepare
 from etcdmanager.backups.scratch import SCRATCH_PEER_URL
 from etcdmanager.backups.store import BackupStore
@@ -118,6 +120,27 @@ def test_what_the_store_does_not_keep_as_it_was_given_is_no_backup(etcd: Running
     with pytest.raises(TransientError, match="holds"):
         take(etcd, forgetful, tmp_path / "scratch")
     assert forgetful.store.list() == ()
+
+
+def test_a_backup_is_encrypted_while_it_is_taken_and_restored_with_its_key_only(etcd: RunningEtcd, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(base64.b64encode(b"k" * 32).decode())
+    (tmp_path / "keys").chmod(0o600)
+    store = LocalStore(tmp_path / "store")
+    backups = BackupStore(store, keys=keys_of(str(tmp_path / "keys")))
+
+    taken = take(etcd, backups, tmp_path / "scratch")
+
+    manifest = backups.manifest(taken.name)
+    assert manifest is not None
+    assert manifest.encryption_key == read_key_file(str(tmp_path / "keys")).id
+    assert store.read(f"{taken.name}/etcd.backup.gz").startswith(MAGIC)
+    restore(backups, taken.name, tmp_path / "restored")
+    with pytest.raises(AccessError):
+        restore(BackupStore(store), taken.name, tmp_path / "other")
+    (tmp_path / "keys").unlink()
+    with pytest.raises(NotFoundError):
+        take(etcd, backups, tmp_path / "scratch")
+    assert len(backups.list()) == 1
 
 
 def test_a_backup_lies_in_the_store_as_the_go_tools_want_it(etcd: RunningEtcd, backups: BackupStore, tmp_path: Path) -> None:
