@@ -85,7 +85,7 @@ CONTROL_PLANE = "--conf {room}/boot/control-plane-main/kube_env.yaml"
 FACTS = f"nodeup plan {CONTROL_PLANE} --root {{room}}/node --facts {{room}}"
 WRONG = (
     (f"{FACTS}/missing", ExitCode.USAGE, "missing: No such file"),
-    (f"{FACTS}/typo.yaml", ExitCode.USAGE, "unknown hostnameAdresses; known are hostnameAddresses, aws"),
+    (f"{FACTS}/typo.yaml", ExitCode.USAGE, "unknown hostnameAdresses; known are hostname, "),
     (f"{FACTS}/half.yaml", ExitCode.USAGE, "aws: missing availability_zone, instance_id"),
     (f"{FACTS}/address.yaml", ExitCode.USAGE, "wanted an IP address, found '10.0.0.300'"),
     ("nodeup", ExitCode.USAGE, "VERB"),
@@ -103,7 +103,7 @@ WRONG = (
     ("nodeup plan --conf ftp://host/x", ExitCode.USAGE, "unknown scheme ftp://"),
     ("nodeup plan --conf http://127.0.0.1:1/x", ExitCode.TEMPORARY, "/x: Failed to establish a new connection: [Errno 111]"),
     ("nodeup explain --conf {room}/boot/control-plane-main/kube_env.yaml nonesuch", ExitCode.NOT_FOUND, "nonesuch"),
-    ("nodeup status --root {room}", ExitCode.NOT_FOUND, "has not run"),
+    ("nodeup status --root {room}", ExitCode.NOT_FOUND, "has never run"),
     ("protokube volumes --config {room}/missing", ExitCode.NOT_FOUND, "missing"),
     ("protokube run --config {room}/broken.yaml", ExitCode.USAGE, "line 2"),
     ("protokube volumes --config {room}/other.yaml", ExitCode.USAGE, "ProtokubeConfig"),
