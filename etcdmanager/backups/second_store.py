@@ -141,6 +141,8 @@ class SecondStore:
         if self._tidied_at is not None and now - self._tidied_at < _TIDY_EVERY:
             return
         self._tidied_at = now
+        for name in self._target.orphans():
+            self._target.discard_orphan(name)
         for name in self._target.expired(now, self._keep):
             self._target.delete(name)
             log.info("deleted the copy of backup %s in %s: its retention no longer asks for it", name, self.url)

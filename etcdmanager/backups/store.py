@@ -1,15 +1,16 @@
 """The backups in a backup store: what lies there, and reading, adding and deleting single ones.
 
-A backup exists when its metadata does; data without it is an orphan of an interrupted capture and never listed. The
+A backup exists when its metadata does; data without it is an orphan of an interrupted capture, never listed, and deleted after a day. The
 control store inside (`control/`) is none of our business. Methods block, as a Store does.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from agents.errors import NotFoundError, RefusedError, SpecError, VerificationError
 from agents.stores.protocol import Entry, Store
@@ -19,10 +20,14 @@ from etcdmanager.backups.meta import META, SNAPSHOT, BackupMeta, parse_meta, ren
 from etcdmanager.backups.name import BackupName, checked
 from etcdmanager.backups.retention import Retention, to_delete
 
+log = logging.getLogger(__name__)
+
 #: Pins a backup against retention; empty, and ours alone.
 KEEP = "_keep.json"
 #: How far ahead of the store's clock ours may be before it is not believed.
 CLOCKS_MAY_DIFFER = timedelta(hours=1)
+#: No capture takes so long: the largest, 8 GiB at 10 MB/s, takes a quarter of an hour.
+ORPHAN_AFTER = timedelta(days=1)
 #: Rule S6.
 _LAST_VERIFIED = 3
 
@@ -156,6 +161,29 @@ class BackupStore:
         pinned = [backup.text for backup in listed if backup.kept]
         return tuple(name.text for name in to_delete(names, now, keep, verified=good, protected=[*pinned, *protected]))
 
+    def orphans(self) -> tuple[str, ...]:
+        """Return the names under which interrupted captures left data without metadata, a day ago or earlier, oldest first.
+
+        Times are the store's own, by what was written last in it: no clock of a machine makes a capture that is under way an orphan. What
+        holds a file that we do not know, or has a name that no backup has, is not ours to judge.
+        """
+        entries = self.store.list()
+        newest = max((entry.modified for entry in entries), default=datetime.min.replace(tzinfo=UTC))
+        return tuple(
+            name
+            for name, files in sorted(_by_name(entries).items())
+            if BackupName.parse(name) is not None and _is_orphan(files) and newest - max(f.modified for f in files.values()) > ORPHAN_AFTER
+        )
+
+    def discard_orphan(self, name: str) -> bool:
+        """Delete what `orphans` named; return False, and do nothing, where it is a backup by now, or something else than an orphan."""
+        files = {entry.key.rpartition("/")[2]: entry for entry in self.store.list(checked(name))}
+        if not _is_orphan(files):
+            return False
+        self.discard(name)
+        log.info("deleted what an interrupted capture left of backup %s: %d bytes", name, sum(file.size_bytes for file in files.values()))
+        return True
+
     def resolve(self, wanted: str) -> Listed:
         """Return the backup that an operator means: a name, `latest` or `oldest`; NotFoundError that names the nearest ones."""
         return choose(wanted, self.list(), where=self.url)
@@ -177,13 +205,23 @@ def choose(wanted: str, listed: Sequence[Listed], *, where: str) -> Listed:
     raise NotFoundError(f"backup {wanted!r} {problem} in {where}; the nearest are {', '.join(near)}", code="backup-not-found")
 
 
-def _backups_in(entries: Iterable[Entry]) -> tuple[Listed, ...]:
-    by_name: dict[str, dict[str, Entry]] = {}
+def _by_name(entries: Iterable[Entry]) -> dict[str, dict[str, Entry]]:
+    """Return the files of each directory that lies directly in the store, by their names."""
+    found: dict[str, dict[str, Entry]] = {}
     for entry in entries:
         directory, _, file = entry.key.rpartition("/")
         if directory and "/" not in directory:
-            by_name.setdefault(directory, {})[file] = entry
-    return tuple(_listed(text, files) for text, files in sorted(by_name.items()) if META in files)
+            found.setdefault(directory, {})[file] = entry
+    return found
+
+
+def _backups_in(entries: Iterable[Entry]) -> tuple[Listed, ...]:
+    return tuple(_listed(text, files) for text, files in sorted(_by_name(entries).items()) if META in files)
+
+
+def _is_orphan(files: Collection[str]) -> bool:
+    """Return whether these are the files of a capture that did not come to its metadata."""
+    return bool(files) and set(files) <= {SNAPSHOT, MANIFEST, KEEP}
 
 
 def _listed(text: str, files: dict[str, Entry]) -> Listed:

@@ -140,6 +140,8 @@ class Executor:
         order.memory.backups_changed()
         for name in action.names:
             order.authority.require()
+            if await asyncio.to_thread(self._around.backups.discard_orphan, name):
+                continue
             await asyncio.to_thread(self._around.backups.delete, name)
             log.info("deleted backup %s: retention no longer asks for it", name)
         await asyncio.to_thread(self._forget_answers)

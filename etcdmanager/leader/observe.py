@@ -250,7 +250,8 @@ class Observer:
         )
         due = memory.last_cleanup is None or now - memory.last_cleanup >= self._policy.cleanup_interval
         protected = [q.command.backup for q in control.commands]
-        memory.expired = self._around.backups.expired(now, self._retention, protected=protected) if due else ()
+        backups = self._around.backups
+        memory.expired = (*backups.orphans(), *backups.expired(now, self._retention, protected=protected)) if due else ()
         memory.backups_seen = now
 
 
