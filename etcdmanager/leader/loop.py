@@ -278,7 +278,7 @@ class LeaderLoop:
             return WAITING
         for witness in self._witnesses:
             witness.done(decision.rule, decision.action, order.view, timedelta(seconds=self._elapsed() - began))
-        term.memory.succeeded(decision.rule)
+        term.memory.succeeded(decision.rule, decision.action)
         return AFTER_ACTION
 
     def _could_others_do_better(self, view: ClusterView, decision: Decision) -> bool:

@@ -5,11 +5,12 @@ Everything that must survive is in the control store, in etcd or on the members'
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from agents.errors import AccessError, AgentError, NotFoundError, RefusedError, SpecError, VerificationError
+from etcdmanager.leader.actions import Action, ClaimRestore
 from etcdmanager.leader.upkeep import Upkeep
 from etcdmanager.leader.view import Absent, Backup, Trouble
 
@@ -18,6 +19,17 @@ _PERMANENT = (SpecError, RefusedError, NotFoundError, VerificationError, AccessE
 
 #: How old the leader's picture of the backup store may be; its own backups and deletions refresh it at once.
 BACKUPS_FRESH = timedelta(minutes=1)
+
+
+def troubles_after(troubles: Mapping[str, Trouble], rule: str, action: Action) -> dict[str, Trouble]:
+    """Return the troubles, by rule, that are left once a rule's action worked. Pure.
+
+    None once a restore is claimed: what failed for the last one, of a damaged backup perhaps, must not have this one given up, nor begun
+    without its backup of the old cluster.
+    """
+    if isinstance(action, ClaimRestore):
+        return {}
+    return {name: trouble for name, trouble in troubles.items() if name != rule}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,9 +64,9 @@ class Memory:
         self.troubles[rule] = trouble
         return trouble
 
-    def succeeded(self, rule: str) -> None:
+    def succeeded(self, rule: str, action: Action) -> None:
         """Forget the trouble of a rule whose action worked."""
-        self.troubles.pop(rule, None)
+        self.troubles = troubles_after(self.troubles, rule, action)
 
     def forget_moot(self, rule: str, now: datetime) -> None:
         """Forget the troubles of other rules that were not met again for a while: what they were about went away."""

@@ -18,6 +18,7 @@ from etcdmanager.etcd.answers import Member
 from etcdmanager.etcd.features import line
 from etcdmanager.leader import actions as a
 from etcdmanager.leader.decide import Decision, decide
+from etcdmanager.leader.memory import troubles_after
 from etcdmanager.leader.rules.versions import cluster_version_matters
 from etcdmanager.leader.upkeep import HashComparison, MemberHash, Upkeep
 from etcdmanager.leader.view import Absent, Backup, BackupPolicy, ClusterView, Holding, Peer, Probe, Queued, Trouble
@@ -271,7 +272,7 @@ class World:
         except Exception as error:  # noqa: BLE001  the simulator's executor fails in any way that a test wants
             self._remember(decision.rule, error)
         else:
-            self.troubles.pop(decision.rule, None)
+            self.troubles = troubles_after(self.troubles, decision.rule, decision.action)
         self.tick()
         return decision
 

@@ -228,6 +228,23 @@ def test_a_backup_that_proves_damaged_while_preparing_is_given_up_and_the_cluste
     assert not any(d.prepared or d.quarantined for d in world.disks.values())
 
 
+def test_a_restore_right_after_one_that_was_given_up_is_judged_by_itself() -> None:
+    class DamagedError(Exception):
+        code = "S2-unverified-backup"
+        permanent = True
+
+    world = running_world()
+    world.refuse = lambda _, action: DamagedError("trailer differs") if isinstance(action, a.PrepareRestore) else None
+    first = queue_restore(world)
+    world.settle()
+    assert world.failed == {first.name: "S2-unverified-backup"}
+    world.refuse = lambda _peer, _action: None
+    second = queue_restore(world)
+    world.settle()
+    assert set(world.failed) == {first.name}
+    assert world.receipts[second.name].pre_restore_backup
+
+
 def test_a_cluster_whose_data_is_damaged_can_be_restored_all_the_same() -> None:
     class DamagedError(Exception):
         code = "snapshot-damaged"
