@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from agents.errors import InvariantError, SpecError
 from nodeup.assets.catalog import ArchiveMember, Catalog
@@ -14,6 +15,7 @@ from nodeup.resources.cloud import DiscoveryRegistration
 from nodeup.resources.content import FromResource
 from nodeup.resources.file import File
 from nodeup.resources.kinds import AnyResource
+from nodeup.resources.unit import Unit
 from nodeup.spec.node import NodeSpec
 
 
@@ -24,7 +26,7 @@ def plan(spec: NodeSpec, facts: Facts, profile: Profile, *, members: Sequence[Ar
     resource if they agree on it; SpecError where they do not (a file asset that takes the place of kubelet's own file).
     """
     context = context_of(spec, facts, profile, members=members)
-    resources = tuple(resource for _, resource in planned(context, PLANNERS))
+    resources = restarted_by_drop_ins(tuple(resource for _, resource in planned(context, PLANNERS)))
     check_producers(resources)
     return resources
 
@@ -55,6 +57,27 @@ def planned(context: PlanContext, planners: Iterable[Planner]) -> tuple[tuple[st
                     hint="look for a file asset, a hook or a package that collides with one of kops' own",
                 )
     return tuple(chosen.values())
+
+
+def restarted_by_drop_ins(resources: tuple[AnyResource, ...]) -> tuple[AnyResource, ...]:
+    """Return the resources with each unit restarted by the drop-ins that the plan has for it (`kubelet.service.d/10-mine.conf`).
+
+    They come from file assets, whose planner knows no units.
+    """
+    by_directory: dict[str, tuple[str, ...]] = {}
+    for resource in resources:
+        directory, _, name = resource.path.rpartition("/") if isinstance(resource, File) else ("", "", "")
+        if directory.endswith(".d") and name.endswith(".conf"):
+            key = directory.rpartition("/")[2]
+            by_directory[key] = (*by_directory.get(key, ()), resource.path)
+    return tuple(_with_inputs(resource, by_directory) for resource in resources)
+
+
+def _with_inputs(resource: AnyResource, drop_ins: Mapping[str, tuple[str, ...]]) -> AnyResource:
+    if not isinstance(resource, Unit):
+        return resource
+    added = tuple(path for path in drop_ins.get(f"{resource.full_name}.d", ()) if path not in resource.restart_on)
+    return replace(resource, restart_on=(*resource.restart_on, *added)) if added else resource
 
 
 def check_producers(resources: Sequence[AnyResource]) -> None:

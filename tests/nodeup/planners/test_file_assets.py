@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.errors import SpecError
+from nodeup.planners import restarted_by_drop_ins
 from nodeup.planners.file_assets import plan_file_assets
+from nodeup.planners.parts import running_unit
 from nodeup.resources.content import Literal
 from nodeup.resources.file import File
 from nodeup.resources.kinds import AnyResource
+from nodeup.resources.unit import Unit
 from tests.fakes.plan_context import by_id, plan_context
 
 
@@ -55,3 +58,15 @@ def test_a_file_without_name_and_path_is_said() -> None:
 
 def test_a_relative_path_is_one_from_the_root() -> None:
     assert "file:/etc/x" in _plan({"path": "etc/x", "content": ""})
+
+
+def test_a_drop_in_restarts_the_unit_that_it_is_for_and_no_other() -> None:
+    drop_in = File(path="/etc/systemd/system/kubelet.service.d/10-mine.conf", content=Literal(b"[Service]\n"), mode=0o644)
+    other = File(path="/etc/systemd/system/kubelet.service.d/notes.txt", content=Literal(b""), mode=0o644)
+    units = (running_unit("kubelet.service"), running_unit("containerd.service"))
+
+    kubelet, containerd, *_ = restarted_by_drop_ins((*units, drop_in, other))
+
+    assert isinstance(kubelet, Unit)
+    assert kubelet.restart_on == (drop_in.path,)
+    assert containerd == units[1]
