@@ -77,6 +77,21 @@ def common_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--log-json", action="store_true", default=argparse.SUPPRESS, help="log lines as JSON")
 
 
+def version_option(parser: argparse.ArgumentParser, says: str) -> None:
+    """Add --version, which prints what it `says` ("protokube version") and the version."""
+    parser.add_argument("--version", action=_Version, nargs=0, const=says, help="print the version and exit")
+
+
+class _Version(argparse.Action):
+    """argparse's own wants the version when the parser is built, which costs every command 30 ms."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from agents.project_version import project_version
+
+        sys.stdout.write(f"{self.const} {project_version() or 'unknown'}\n")
+        parser.exit()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommonOptions:
     """The common options as they were given."""

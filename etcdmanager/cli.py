@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-from agents.cli import Parser, common_options, guarded, run_command
+from agents.cli import Parser, common_options, guarded, run_command, version_option
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="resume", module="pause", help="end a pause", function="run_resume"),
     Verb(name="list-backups", module="list_backups", help="the backups in the store, newest first"),
     Verb(name="verify-backup", module="verify_backup", help="prove that backups are good; --deep boots an etcd from them"),
+    Verb(name="drill", module="drill", help="restore a backup as an exercise, into an etcd that nobody reaches, and compare"),
     Verb(name="backup-now", module="backup_now", help="have a backup taken, and wait for it"),
     Verb(name="restore-backup", module="restore_backup", help="put a backup in place of the cluster's data; shows a plan first"),
     Verb(name="browse", module="browse", help="which keys a backup holds, and how large they are; needs no etcd"),
@@ -83,7 +84,7 @@ def main_with(argv: Sequence[str]) -> int:
 def build(chosen: str) -> argparse.ArgumentParser:
     """Return the parser; only the chosen verb's module is imported."""
     parser = Parser(prog="etcd-manager", description="Forms, keeps, backs up and restores the etcd clusters of one Kubernetes cluster.")
-    parser.add_argument("--version", action=_Version, help="print the version and exit")
+    version_option(parser, "etcd-manager")
     common_options(parser)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for verb in VERBS:
@@ -98,23 +99,6 @@ def build(chosen: str) -> argparse.ArgumentParser:
 def _run(argv: Sequence[str]) -> int:
     start: Callable[[Sequence[str]], int] = import_module("etcdmanager.commands.run").main
     return guarded(lambda: start(argv))
-
-
-class _Version(argparse.Action):
-    """Prints the version; reading it from the distribution's metadata only then, which costs 30 ms."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, **rest: str) -> None:
-        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=rest.get("help"))
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            found = version("node-agents")
-        except PackageNotFoundError:
-            found = "unknown"
-        print(f"etcd-manager {found}")
-        parser.exit()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
 
-from agents.cli import Parser, common_options, run_command
+from agents.cli import Parser, common_options, run_command, version_option
 from nodeup.legacy import is_legacy, to_verb
 
 #: What help says of each verb, in help's order; its module is of the same name.
@@ -45,7 +45,7 @@ def main() -> int:
 
 def _parser(chosen: str) -> argparse.ArgumentParser:
     parser = Parser(prog="nodeup", description="Converge this machine to what a kops cluster wants it to be.")
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    version_option(parser, "nodeup version")
     common_options(parser)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for name, text in VERBS.items():
@@ -56,20 +56,6 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
             module.configure(verb)
             verb.set_defaults(run=module.run)
     return parser
-
-
-class _Version(argparse.Action):
-    """--version; the package's metadata are read only for it."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            number = version("node-agents")
-        except PackageNotFoundError:
-            number = "unknown"
-        print(f"nodeup version {number}")
-        parser.exit()
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ import socket
 from collections.abc import Callable, Mapping
 
 from agents.clouds.protocol import Metadata
-from agents.errors import NotFoundError, SpecError, TransientError
+from agents.errors import SpecError, TransientError
 from agents.host.distribution import parse_os_release
 from agents.host.protocol import Host
+from agents.host.reading import text_if_there
 from nodeup.assets.cache import architecture
 from nodeup.bootstrap.azure import resource_id
 from nodeup.facts import (
@@ -48,7 +49,8 @@ _NO_MACHINE = MachineFacts()
 def observe(host: Host, network: NetworkFacts, environment: Mapping[str, str], *, given: MachineFacts = _NO_MACHINE) -> Facts:
     """Return the facts; `given` takes the place of what would be seen. SpecError on a distribution or architecture not supported."""
     return Facts(
-        distribution=given.distribution or parse_os_release(_text(host, "/etc/os-release") or _text(host, "/usr/lib/os-release")),
+        distribution=given.distribution
+        or parse_os_release(text_if_there(host, "/etc/os-release") or text_if_there(host, "/usr/lib/os-release")),
         architecture=given.architecture or architecture(),
         hostname=given.hostname or hostname(host),
         hostname_addresses=network.hostname_addresses,
@@ -58,7 +60,7 @@ def observe(host: Host, network: NetworkFacts, environment: Mapping[str, str], *
         filesystems=_filesystems(host),
         kernel_release=_kernel_release(host),
         missing_kernel_modules=_missing_kernel_modules(host),
-        fstab=_text(host, "/etc/fstab"),
+        fstab=text_if_there(host, "/etc/fstab"),
         environment=dict(environment),
         cloud=network.cloud,
         instance_types=network.instance_types,
@@ -82,7 +84,7 @@ def remembered_network(host: Host, cloud: str) -> NetworkFacts:
 
     SpecError for a machine of a cloud on which nothing was applied yet: its metadata must not be guessed.
     """
-    text = _text(host, NETWORK_FACTS)
+    text = text_if_there(host, NETWORK_FACTS)
     if text:
         return parse_facts(text, where=NETWORK_FACTS).network
     if cloud != "metal":
@@ -97,7 +99,7 @@ def remembered_network(host: Host, cloud: str) -> NetworkFacts:
 def hostname(host: Host) -> str:
     """Return the machine's name: what its kernel says, or where it has none, being a directory, its /etc/hostname."""
     for path in ("/proc/sys/kernel/hostname", "/etc/hostname"):
-        named = _text(host, path).strip()
+        named = text_if_there(host, path).strip()
         if named:
             return named
     return socket.gethostname()
@@ -196,7 +198,7 @@ def _resolved(name: str) -> tuple[str, ...]:
 
 def _from_hosts_file(host: Host, name: str) -> tuple[str, ...]:
     found = []
-    for line in _text(host, "/etc/hosts").splitlines():
+    for line in text_if_there(host, "/etc/hosts").splitlines():
         address, *names = line.split("#", 1)[0].split() or [""]
         if name in names:
             found.append(address)
@@ -231,17 +233,17 @@ def _accounts(host: Host) -> tuple[Account, ...]:
 
 
 def _colon_rows(host: Host, path: str, width: int) -> list[list[str]]:
-    return [row for line in _text(host, path).splitlines() if len(row := line.split(":")) == width]
+    return [row for line in text_if_there(host, path).splitlines() if len(row := line.split(":")) == width]
 
 
 def _kernel_release(host: Host) -> str:
-    return _text(host, "/proc/sys/kernel/osrelease").strip()
+    return text_if_there(host, "/proc/sys/kernel/osrelease").strip()
 
 
 def _missing_kernel_modules(host: Host) -> frozenset[str]:
     """Return those that depmod's lists do not have; none where there are no lists (a container, a directory)."""
     directory = f"/lib/modules/{_kernel_release(host)}"
-    lines = [line for name in ("modules.dep", "modules.builtin") for line in _text(host, f"{directory}/{name}").splitlines()]
+    lines = [line for name in ("modules.dep", "modules.builtin") for line in text_if_there(host, f"{directory}/{name}").splitlines()]
     known = {line.partition(":")[0].rpartition("/")[2].partition(".ko")[0].replace("-", "_") for line in lines}
     return frozenset(KERNEL_MODULES_ASKED_FOR) - known if known else frozenset()
 
@@ -250,10 +252,3 @@ def _filesystems(host: Host) -> dict[str, str]:
     kinds = {mount.mountpoint: mount.filesystem for mount in mounts(host)}
     named = {"bpf": "bpf", "cgroup2": "cgroup2"}
     return {path: named.get(kinds.get(path, ""), "other") for path in MOUNT_POINTS_ASKED_FOR if host.stat(path) is not None}
-
-
-def _text(host: Host, path: str) -> str:
-    try:
-        return host.read(path).decode(errors="replace")
-    except NotFoundError:
-        return ""

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from agents.errors import AgentError
 from agents.host.protocol import FileKind, Host
+from agents.host.reading import files_below
 from nodeup.redaction import redact
 from nodeup.resources.protocol import STATE_DIRECTORY
 
@@ -124,7 +125,7 @@ def known_secrets(host: Host) -> frozenset[bytes]:
     for path in SECRET_FILES:
         found |= set(_values(_read(host, path), path))
     for tree in _KEY_TREES:
-        for path in _below(host, tree, 4):
+        for path in files_below(host, tree, depth=4):
             if path.endswith(".key"):
                 found.add(_read(host, path))
     return frozenset(found - {b""})
@@ -179,16 +180,3 @@ def _values(content: bytes, path: str) -> Iterator[bytes]:
             yield from () if plain.startswith((b"http://", b"https://", b"/")) else (plain,)
         else:
             yield from (word for word in line.replace(b",", b" ").replace(b'"', b" ").split() if len(word) >= _LONG_WORD)
-
-
-def _below(host: Host, path: str, depth: int) -> Iterator[str]:
-    try:
-        names = host.list(path)
-    except AgentError:
-        return
-    for name in names:
-        stat = host.stat(f"{path}/{name}")
-        if stat is not None and stat.kind is FileKind.DIRECTORY and depth:
-            yield from _below(host, f"{path}/{name}", depth - 1)
-        elif stat is not None:
-            yield f"{path}/{name}"

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from agents.cli import Parser, common, common_options, emit, run_command, table
+from agents.cli import Parser, common, common_options, emit, run_command, table, version_option
 from agents.errors import RefusedError
 from agents.exit_codes import ExitCode
 
@@ -23,7 +23,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="protokube", description="Finds, checks, mounts and publishes the etcd volumes of this node.")
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    version_option(parser, "protokube version")
     common_options(parser)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _verb(verbs, "run", _run, "keep the volumes and names of this node (what the unit starts)")
@@ -43,20 +43,6 @@ def _verb(verbs: argparse._SubParsersAction[Parser], name: str, run: object, tex
     common_options(parser)
     parser.set_defaults(run=run)
     return parser
-
-
-class _Version(argparse.Action):
-    """--version; the package's metadata are read only for it."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            number = version("node-agents")
-        except PackageNotFoundError:
-            number = "unknown"
-        print(f"protokube version {number}")
-        parser.exit()
 
 
 def _config(arguments: argparse.Namespace) -> ProtokubeConfig:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import importlib.metadata
 from dataclasses import replace
 
+from agents.project_version import project_version
 from etcdmanager.member.binaries import EtcdBinaries
 from etcdmanager.member.command_line import quota_bytes
 from etcdmanager.member.leadership import Leadership
@@ -58,7 +57,7 @@ class Describer:
         return Description(
             peer_id=member.setup.peer_id,
             info=self._info(state, disk_empty=empty),
-            manager_version=manager_version(),
+            manager_version=project_version(),
             capabilities=(CAPABILITY,),
             disk=disk,
             process=self._process(),
@@ -126,12 +125,3 @@ def binaries_report(found: EtcdBinaries) -> BinariesReport:
         has_etcdctl=found.etcdctl is not None,
         has_etcdutl=found.etcdutl is not None,
     )
-
-
-@functools.cache
-def manager_version() -> str:
-    """Return the version of this project, "" where it runs from a tree that was never installed."""
-    try:
-        return importlib.metadata.version("node-agents")
-    except importlib.metadata.PackageNotFoundError:
-        return ""

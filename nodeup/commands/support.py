@@ -80,6 +80,7 @@ def _own_words(host: Host, options: Options, session: Session | str) -> Iterator
     from agents.clock import SystemClock
     from agents.diagnosis import diagnose
     from agents.documents import dump_json
+    from agents.project_version import project_version
     from nodeup.doctor.examine import examine
     from nodeup.doctor.rules import RULES
     from nodeup.doctor.view import Area
@@ -91,7 +92,9 @@ def _own_words(host: Host, options: Options, session: Session | str) -> Iterator
     yield Part(name="doctor.txt", content="\n".join(diagnosis.lines).encode())
     yield Part(name="doctor.json", content=dump_json(diagnosis.document).encode())
     yield Part(name="status.txt", content=attempted(lambda: "\n".join(status_lines(latest_view(host, SystemClock()))).encode()))
-    yield Part(name="versions/nodeup.txt", content=f"{_version()}\npython {sys.version}\n".encode())
+    yield Part(
+        name="versions/nodeup.txt", content=f"node-agents {project_version() or 'of an unknown version'}\npython {sys.version}\n".encode()
+    )
     if isinstance(session, str):
         yield Part(name="plan.txt", content=f"not available: {session}\n".encode())
         return
@@ -106,12 +109,3 @@ def _plan_text(session: Session) -> bytes:
     outcomes = observe(session.graph, session.host, session.context)
     report = plan_report(session.graph.steps, outcomes, unit_directory=session.facts.distribution.unit_directory)
     return "\n".join(plan_lines(report, with_diffs=False)).encode()
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"node-agents {version('node-agents')}"
-    except PackageNotFoundError:
-        return "node-agents, version unknown"

@@ -20,6 +20,7 @@ from agents.decode import decode
 from agents.documents import load_json
 from agents.errors import AccessError, NotFoundError, SpecError
 from agents.host.protocol import Host
+from agents.host.reading import names_if_there
 from nodeup.resources.former import VERSIONS, Version
 from nodeup.resources.protocol import STATE_DIRECTORY
 
@@ -84,7 +85,7 @@ def run_id(began: datetime, *, after: str = "") -> str:
 
 def last_run_id(host: Host) -> str:
     """Return the id of the newest run that is kept; "" where there is none."""
-    return max((name for name in _names(host, RUNS) if not name.startswith(".")), default="")
+    return max((name for name in names_if_there(host, RUNS) if not name.startswith(".")), default="")
 
 
 def write_run(host: Host, run: Run) -> None:
@@ -106,7 +107,7 @@ def read_runs(host: Host, *, after: str = "") -> tuple[Run, ...]:
     What cannot be read is left out, with a warning.
     """
     runs = []
-    for name in _names(host, RUNS):
+    for name in names_if_there(host, RUNS):
         if name.startswith(".") or name <= after:
             continue
         try:
@@ -123,7 +124,7 @@ def prune(host: Host, keep: Iterable[str] = (), *, most_runs: int = KEPT_RUNS, m
     """
     runs = read_runs(host)[-most_runs:]
     wanted = set(keep)
-    sizes = {name: stat.size_bytes for name in _names(host, VERSIONS) if (stat := host.stat(f"{VERSIONS}/{name}")) is not None}
+    sizes = {name: stat.size_bytes for name in names_if_there(host, VERSIONS) if (stat := host.stat(f"{VERSIONS}/{name}")) is not None}
     kept: list[Run] = []
     for run in reversed(runs):
         needs = wanted | {change.before.sha256 for change in run.changes if change.before is not None and change.before.sha256}
@@ -131,7 +132,7 @@ def prune(host: Host, keep: Iterable[str] = (), *, most_runs: int = KEPT_RUNS, m
             break
         kept.append(run)
         wanted = needs
-    for name in set(_names(host, RUNS)) - {run.id for run in kept}:
+    for name in set(names_if_there(host, RUNS)) - {run.id for run in kept}:
         _remove_run(host, name)
     for digest in sizes.keys() - wanted:
         host.remove(f"{VERSIONS}/{digest}")
@@ -142,7 +143,7 @@ def _read_run(host: Host, name: str) -> Run:
     path = f"{directory}/run.json"
     run = decode(Run, load_json(host.read(path), where=path), where=path).value
     changes = []
-    for entry in _names(host, directory):
+    for entry in names_if_there(host, directory):
         if entry != "run.json" and entry.endswith(".json") and not entry.startswith("."):
             where = f"{directory}/{entry}"
             changes.append(decode(Change, load_json(host.read(where), where=where), where=where).value)
@@ -155,16 +156,9 @@ def _remove_run(host: Host, name: str) -> None:
     if not name.startswith("."):
         host.rename(directory, f"{RUNS}/.{name}")
         directory = f"{RUNS}/.{name}"
-    for entry in _names(host, directory):
+    for entry in names_if_there(host, directory):
         host.remove(f"{directory}/{entry}")
     host.remove(directory)
-
-
-def _names(host: Host, directory: str) -> tuple[str, ...]:
-    try:
-        return host.list(directory)
-    except NotFoundError:
-        return ()
 
 
 def _json(document: object) -> bytes:

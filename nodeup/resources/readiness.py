@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from agents.documents import as_mapping, load_yaml
-from agents.errors import NotFoundError, SpecError
+from agents.errors import SpecError
 from agents.host.protocol import Host
+from agents.host.reading import text_if_there
 
 #: kubelet waits for containerd, and its first start makes cgroups and plugin directories; on small machines that is half a minute.
 READY_DEADLINE = timedelta(minutes=2)
@@ -65,10 +66,10 @@ def endpoint_of(unit: str, host: Host) -> Endpoint | None:
 
 def _kubelet(host: Host) -> HealthEndpoint | None:
     try:
-        config = as_mapping(load_yaml(_text(host, KUBELET_CONFIG), where=KUBELET_CONFIG), where=KUBELET_CONFIG)
+        config = as_mapping(load_yaml(text_if_there(host, KUBELET_CONFIG), where=KUBELET_CONFIG), where=KUBELET_CONFIG)
     except SpecError:
         config = {}
-    flag = re.search(r"--healthz-port=(\d+)", _text(host, _KUBELET_FLAGS))
+    flag = re.search(r"--healthz-port=(\d+)", text_if_there(host, _KUBELET_FLAGS))
     given = flag[1] if flag else config.get("healthzPort", _HEALTHZ_PORT)
     port = int(given) if isinstance(given, int) or (isinstance(given, str) and given.isdigit()) else _HEALTHZ_PORT
     address = str(config.get("healthzBindAddress") or "127.0.0.1")
@@ -78,18 +79,11 @@ def _kubelet(host: Host) -> HealthEndpoint | None:
 
 
 def _containerd(host: Host) -> GrpcSocket:
-    flag = re.search(r"--address[= ](/\S+)", _text(host, _CONTAINERD_FLAGS))
+    flag = re.search(r"--address[= ](/\S+)", text_if_there(host, _CONTAINERD_FLAGS))
     if flag:
         return GrpcSocket(path=flag[1].strip("\"'"))
     try:
-        address = tomllib.loads(_text(host, CONTAINERD_CONFIG)).get("grpc", {}).get("address")
+        address = tomllib.loads(text_if_there(host, CONTAINERD_CONFIG)).get("grpc", {}).get("address")
     except (tomllib.TOMLDecodeError, AttributeError):
         address = None
     return GrpcSocket(path=address if isinstance(address, str) and address else _SOCKET)
-
-
-def _text(host: Host, path: str) -> str:
-    try:
-        return host.read(path).decode(errors="replace")
-    except NotFoundError:
-        return ""

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from agents.errors import NotFoundError, SpecError
 from agents.host.protocol import FileKind, Host
+from agents.host.reading import names_if_there
 from protokube.marker import NAME, DamagedMarker, Marker, parse_marker
 from protokube.permit import is_permitted
 from protokube.publish import read_publication
@@ -75,7 +76,7 @@ def _with_directory(host: Host, view: VolumeView) -> VolumeView:
     pattern = view.wanted.find.value.rstrip("/")
     if pattern.endswith("*"):
         parent, _, prefix = pattern[:-1].rpartition("/")
-        names = _names(host, parent or "/")
+        names = names_if_there(host, parent or "/")
         found = tuple(f"{parent}/{name}" for name in names if name.startswith(prefix) and _is_directory(host, f"{parent}/{name}/mnt"))
     else:
         found = (pattern,) if _is_directory(host, f"{pattern}/mnt") else ()
@@ -177,13 +178,6 @@ def _elsewhere(table: tuple[Mounted, ...], device: Device, place: str) -> tuple[
 
 def _mount_table(host: Host) -> tuple[Mounted, ...]:
     return parse_mounts(host.read(PATH).decode(errors="surrogateescape"))
-
-
-def _names(host: Host, path: str) -> tuple[str, ...]:
-    try:
-        return host.list(path)
-    except NotFoundError:
-        return ()
 
 
 def _is_directory(host: Host, path: str) -> bool:

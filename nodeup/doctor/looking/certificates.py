@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agents.diagnosis import Unknown, attempt
-from agents.errors import AgentError, NotFoundError
-from agents.host.protocol import FileKind, Host
+from agents.errors import NotFoundError
+from agents.host.protocol import Host
+from agents.host.reading import files_below
 from agents.secret import Secret
 from nodeup.bootstrap.state import BOOTSTRAP
 from nodeup.doctor.view import CertificateFile, CertificatesView
@@ -55,7 +56,7 @@ def look_at_certificates(host: Host) -> CertificatesView:
 def certificate_paths(host: Host) -> Iterator[str]:
     """Yield the files below our directories that hold certificates, and the kubeconfigs that are there."""
     for tree in (*TREES, CERTIFICATES):
-        yield from (path for path in _below(host, tree, _DEEPEST) if path.endswith(".crt"))
+        yield from (path for path in files_below(host, tree, depth=_DEEPEST) if path.endswith(".crt"))
     yield from (path for path in KUBECONFIGS if host.stat(path) is not None)
 
 
@@ -92,17 +93,3 @@ def _cluster_ca(host: Host) -> bytes:
         if host.stat(path) is not None:
             return host.read(path)
     raise NotFoundError("there is no ca.crt of the cluster on this machine")
-
-
-def _below(host: Host, path: str, depth: int) -> Iterator[str]:
-    """Yield the regular files below a directory; a directory that cannot be listed is as good as empty."""
-    try:
-        names = host.list(path)
-    except AgentError:
-        return
-    for name in names:
-        found = host.stat(f"{path}/{name}")
-        if found is not None and found.kind is FileKind.FILE:
-            yield f"{path}/{name}"
-        elif found is not None and found.kind is FileKind.DIRECTORY and depth > 0:
-            yield from _below(host, f"{path}/{name}", depth - 1)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from agents.diagnosis import Observed, Unknown, attempt
 from agents.errors import NotFoundError
 from agents.host.protocol import Host
+from agents.host.reading import text_if_there, text_of
 from agents.stores.url import open_blob
 from nodeup.bootstrap.state import config_hash
 from nodeup.doctor.looking.reach import LONG_DEADLINE_SECONDS, within
-from nodeup.doctor.looking.reading import optional_text, text
 from nodeup.doctor.view import ConfigurationView, Endpoint
 from nodeup.engine.journal import JOURNAL
 from nodeup.spec.boot import BootConfig
@@ -29,7 +29,7 @@ class Store:
 def look_at_configuration(host: Host, boot: Observed[BootConfig], environment: Mapping[str, str], *, hold_path: str) -> ConfigurationView:
     """Return the view; the store is only asked where the node reads it itself."""
     pending = attempt(lambda: tuple(_pending(host)))
-    hold = attempt(lambda: optional_text(host, hold_path).strip() or ("empty" if host.stat(hold_path) is not None else ""))
+    hold = attempt(lambda: text_if_there(host, hold_path).strip() or ("empty" if host.stat(hold_path) is not None else ""))
     shown_hold = f"{hold_path}: {hold}" if isinstance(hold, str) and hold else hold
     if isinstance(boot, Unknown):
         return ConfigurationView(boot_problem=boot.reason, pending=pending, hold=shown_hold)
@@ -59,5 +59,5 @@ def _pending(host: Host) -> Iterator[str]:
     except NotFoundError:
         return
     for name in names:
-        entry = json.loads(text(host, f"{JOURNAL}/{name}"))
+        entry = json.loads(text_of(host, f"{JOURNAL}/{name}"))
         yield f"{entry['resource']}: {entry['what']}"

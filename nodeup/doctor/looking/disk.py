@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from agents.diagnosis import attempt
 from agents.host.protocol import Host
-from nodeup.doctor.looking.reading import said, text
+from agents.host.reading import text_of
+from nodeup.doctor.looking.reading import said
 from nodeup.doctor.view import DiskView, Filesystem
 
 #: What a node writes to.
@@ -46,7 +47,7 @@ def _number(cell: str) -> int:
 
 def _read_only(host: Host, paths: Iterable[str]) -> Iterator[str]:
     # Not mountinfo's own flags: after an error the kernel makes the file system read-only, not the mount.
-    flags = dict(_mount_flags(text(host, "/proc/self/mounts")))
+    flags = dict(_mount_flags(text_of(host, "/proc/self/mounts")))
     for path in paths:
         place = path
         while place not in flags and place != "/":

@@ -12,7 +12,7 @@ from agents.documents import as_mapping, load_yaml
 from agents.errors import NotFoundError
 from agents.host.elf import HEAD_BYTES, elf_architecture
 from agents.host.protocol import Host
-from nodeup.doctor.looking.reading import optional_text, text
+from agents.host.reading import text_if_there, text_of
 from nodeup.doctor.view import MachineView, Program, Setting
 
 KUBELET_CONFIG = "/var/lib/kubelet/kubelet.conf"
@@ -35,15 +35,15 @@ _DPKG_DEADLINE = timedelta(seconds=10)
 
 def look_at_machine(host: Host) -> MachineView:
     """Return the view."""
-    kubelet = attempt(lambda: as_mapping(load_yaml(text(host, KUBELET_CONFIG), where=KUBELET_CONFIG), where=KUBELET_CONFIG))
+    kubelet = attempt(lambda: as_mapping(load_yaml(text_of(host, KUBELET_CONFIG), where=KUBELET_CONFIG), where=KUBELET_CONFIG))
     return MachineView(
         architecture=_KERNEL_MACHINES.get(os.uname().machine, os.uname().machine),
         programs=attempt(lambda: tuple(_programs(host))),
         dpkg_audit=attempt(lambda: _dpkg_audit(host)),
         cgroup_version=attempt(lambda: 2 if host.stat("/sys/fs/cgroup/cgroup.controllers") is not None else 1),
         kubelet_cgroup_driver=_of(kubelet, "cgroupDriver", ""),
-        containerd_uses_systemd_cgroup=attempt(lambda: _systemd_cgroup(tomllib.loads(text(host, CONTAINERD_CONFIG)))),
-        swaps=attempt(lambda: tuple(line.split()[0] for line in text(host, "/proc/swaps").splitlines()[1:])),
+        containerd_uses_systemd_cgroup=attempt(lambda: _systemd_cgroup(tomllib.loads(text_of(host, CONTAINERD_CONFIG)))),
+        swaps=attempt(lambda: tuple(line.split()[0] for line in text_of(host, "/proc/swaps").splitlines()[1:])),
         fail_swap_on=_of(kubelet, "failSwapOn", None),
         missing_modules=attempt(lambda: tuple(_missing_modules(host))),
         wrong_settings=attempt(lambda: tuple(_wrong_settings(host))),
@@ -86,8 +86,8 @@ def _systemd_cgroup(tree: object) -> bool | None:
 def _missing_modules(host: Host) -> Iterator[str]:
     """Yield the modules of our file that are neither loaded nor built in."""
     release = os.uname().release
-    built_in = optional_text(host, f"/lib/modules/{release}/modules.builtin")
-    for line in optional_text(host, MODULES).split():
+    built_in = text_if_there(host, f"/lib/modules/{release}/modules.builtin")
+    for line in text_if_there(host, MODULES).split():
         name = line.replace("-", "_")
         if host.stat(f"/sys/module/{name}") is None and f"/{name}.ko" not in built_in.replace("-", "_"):
             yield line
@@ -96,14 +96,14 @@ def _missing_modules(host: Host) -> Iterator[str]:
 def _wrong_settings(host: Host) -> Iterator[Setting]:
     """Yield the parameters of our file that the kernel has otherwise; those that it does not have at all are skipped, as sysctl does."""
     wanted = {}
-    for line in optional_text(host, SETTINGS).splitlines():
+    for line in text_if_there(host, SETTINGS).splitlines():
         name, equals, value = line.partition("=")
         if equals and not name.lstrip().startswith(("#", ";")):
             wanted[name.strip().lstrip("-")] = " ".join(value.split())
     for name, value in wanted.items():
         if "*" in name:
             continue
-        found = " ".join(optional_text(host, f"/proc/sys/{name.replace('.', '/')}").split())
+        found = " ".join(text_if_there(host, f"/proc/sys/{name.replace('.', '/')}").split())
         if found and found != value and not _same_ports(found, value):
             yield Setting(name=name, wanted=value, found=found)
 

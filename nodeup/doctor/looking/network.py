@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 from agents.clock import Clock
 from agents.diagnosis import Unknown, attempt
 from agents.host.protocol import Host
+from agents.host.reading import text_if_there, text_of
 from nodeup.doctor.looking.machine import CONTAINERD_CONFIG
 from nodeup.doctor.looking.reach import DEADLINE_SECONDS, Answer, Server, ask_all, resolve, within
-from nodeup.doctor.looking.reading import optional_text, said, text
+from nodeup.doctor.looking.reading import said
 from nodeup.doctor.rules.network import PLACEHOLDER
 from nodeup.doctor.view import ClockSample, CloudView, Endpoint, NetworkView, RegistryView, TimeView
 from nodeup.observe import NETWORK_FACTS
@@ -49,8 +50,10 @@ def look_at_network(host: Host, servers: tuple[Server, ...], answers: tuple[Answ
     """Return the view."""
     return NetworkView(
         names=attempt(lambda: resolve(names_of(servers))),
-        placeholders_in_hosts=attempt(lambda: tuple(_placeholders(optional_text(host, "/etc/hosts")))),
-        has_default_route=attempt(lambda: _has_default_route(text(host, "/proc/net/route"), optional_text(host, "/proc/net/ipv6_route"))),
+        placeholders_in_hosts=attempt(lambda: tuple(_placeholders(text_if_there(host, "/etc/hosts")))),
+        has_default_route=attempt(
+            lambda: _has_default_route(text_of(host, "/proc/net/route"), text_if_there(host, "/proc/net/ipv6_route"))
+        ),
         endpoints=tuple(answer.endpoint for answer in answers),
     )
 
@@ -78,7 +81,7 @@ def look_at_cloud(host: Host, boot: BootConfig, environment: Mapping[str, str]) 
         return metadata_of(boot.cloud.value, environment, host).get(key) or ""
 
     def remembered() -> str:
-        kept = optional_text(host, NETWORK_FACTS)
+        kept = text_if_there(host, NETWORK_FACTS)
         return str(json.loads(kept).get(cloud, {}).get(name, "")) if kept else ""
 
     return CloudView(cloud=boot.cloud.value, identity=within(2 * DEADLINE_SECONDS, identity), remembered_identity=attempt(remembered))
@@ -86,13 +89,13 @@ def look_at_cloud(host: Host, boot: BootConfig, environment: Mapping[str, str]) 
 
 def look_at_registry(host: Host, clock: Clock) -> RegistryView:
     """Return whether the registry of the sandbox image, or one of its mirrors, answers."""
-    found = attempt(lambda: _sandbox_image(tomllib.loads(text(host, CONTAINERD_CONFIG))))
+    found = attempt(lambda: _sandbox_image(tomllib.loads(text_of(host, CONTAINERD_CONFIG))))
     if isinstance(found, Unknown):
         return RegistryView(endpoints=found)
     if not found:
         return RegistryView(endpoints=())
     registry = found.split("/", 1)[0]
-    urls = [*_mirrors(optional_text(host, f"{_CERTS_D}/{registry}/hosts.toml")), f"https://{registry}"]
+    urls = [*_mirrors(text_if_there(host, f"{_CERTS_D}/{registry}/hosts.toml")), f"https://{registry}"]
     servers = [Server(purpose="the registry of the sandbox image", url=f"{url.rstrip('/')}/v2/", through_proxy=True) for url in urls]
     answers = ask_all(servers, clock.now)
     good = next((answer for answer in answers if not answer.problem), None)

@@ -1,28 +1,15 @@
-"""The two ways to look at a machine that all areas share: what a file has, and what a command says."""
+"""What a command says about the machine, for all areas."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
 
-from agents.errors import NotFoundError, TransientError
+from agents.errors import TransientError
 from agents.host.protocol import Host
 
 #: No question to the machine takes longer, unless that is itself broken (df on a dead NFS server).
 DEADLINE = timedelta(seconds=5)
-
-
-def text(host: Host, path: str) -> str:
-    """Return a file's text; bytes that are none are replaced."""
-    return host.read(path).decode(errors="replace")
-
-
-def optional_text(host: Host, path: str) -> str:
-    """Return a file's text, "" where there is no file."""
-    try:
-        return text(host, path)
-    except NotFoundError:
-        return ""
 
 
 def said(host: Host, argv: Sequence[str], *, may_fail: bool = False) -> str:
