@@ -65,11 +65,11 @@ def restarted_by_drop_ins(resources: tuple[AnyResource, ...]) -> tuple[AnyResour
     They come from file assets, whose planner knows no units.
     """
     by_directory: dict[str, tuple[str, ...]] = {}
-    for resource in resources:
-        directory, _, name = resource.path.rpartition("/") if isinstance(resource, File) else ("", "", "")
+    for path in (resource.path for resource in resources if isinstance(resource, File)):
+        directory, _, name = path.rpartition("/")
         if directory.endswith(".d") and name.endswith(".conf"):
             key = directory.rpartition("/")[2]
-            by_directory[key] = (*by_directory.get(key, ()), resource.path)
+            by_directory[key] = (*by_directory.get(key, ()), path)
     return tuple(_with_inputs(resource, by_directory) for resource in resources)
 
 
