@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from nodeup.reset.steps import ResetView
 
 _STAYS = (
-    "What stays: packages, nodeup itself, kernel parameters until a reboot, lines in /etc/hosts, files that stood there before nodeup, "
-    "etcd's volumes, and all backups."
+    "What stays: packages, programs out of archives (containerd, crictl, etcd), nodeup itself, which no boot starts any more until "
+    "`nodeup install`, kernel parameters until a reboot, lines in /etc/hosts, files that stood there before nodeup, etcd's volumes, and "
+    "all backups."
 )
 
 

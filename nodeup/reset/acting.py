@@ -35,7 +35,7 @@ def reset(host: Host, look: Callable[[], ResetView], *, keep_images: bool, tell:
     while left := [step for step in steps(view, keep_images=keep_images) if step not in tried]:
         step = left[0]
         tried.add(step)
-        error = _attempt(host, step, view.protected)
+        error = _attempt(host, step, view)
         # What says where etcd's data is may itself be gone by now: once protected, always protected.
         view = _protecting(look(), view.protected)
         if not error and step in steps(view, keep_images=keep_images):
@@ -59,35 +59,46 @@ def _protecting(view: ResetView, protected: Sequence[str]) -> ResetView:
     return replace(view, protected=tuple(dict.fromkeys((*protected, *view.protected))))
 
 
-def _attempt(host: Host, step: Step, protected: Sequence[str]) -> str:
+def _attempt(host: Host, step: Step, view: ResetView) -> str:
     try:
-        _act(host, step, protected)
+        _act(host, step, view)
     except AgentError as error:
         log.debug("%s", step, exc_info=True)
         return str(error)
     return ""
 
 
-def _act(host: Host, step: Step, protected: Sequence[str]) -> None:
+def _act(host: Host, step: Step, view: ResetView) -> None:
     match step:
         case Remove(path):
-            remove_tree(host, path, protected)
+            remove_tree(host, path, view.protected, view.mount_points)
             return
         case Unmount(path):
-            _refuse_protected(path, protected)
+            _refuse_protected(path, view.protected)
         case _:
             pass
     _run(host, step.command, stdin=step.rules.encode() if isinstance(step, RestoreRules) else None)
 
 
-def remove_tree(host: Host, path: str, protected: Sequence[str]) -> None:
-    """Remove what is at a path and below; RefusedError, before anything is, where an etcd volume or another file system is in it."""
+def remove_tree(host: Host, path: str, protected: Sequence[str], mount_points: Sequence[str]) -> None:
+    """Remove what is at a path and below; RefusedError, before anything is, where an etcd volume or another mount is in it.
+
+    A path that is a mount point itself is emptied.
+    """
     _refuse_protected(path, protected)
     stat = host.stat(path)
     if stat is None:
         return
+    for mounted in mount_points:
+        # By the table, not only by the device: a bind mount is the operator's directory on the same disk.
+        if mounted.startswith(f"{path}/"):
+            raise RefusedError(f"{mounted} is mounted below {path}, and nothing is removed through a mount", hint=f"umount {mounted}")
     _check_below(host, path, stat.device, protected)
-    _remove_below(host, path)
+    if path in mount_points:
+        for name in host.list(path):
+            _remove_below(host, f"{path}/{name}")
+    else:
+        _remove_below(host, path)
 
 
 def _check_below(host: Host, path: str, device: tuple[int, int], protected: Sequence[str]) -> None:

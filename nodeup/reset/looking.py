@@ -17,6 +17,7 @@ from nodeup.resources.mount import mounts
 log = logging.getLogger(__name__)
 
 _DEADLINE = timedelta(seconds=30)
+_SERVICES = ("--type=service", "--plain", "--no-legend", "--full")
 _PUBLISHED = "/run/node-agents/volumes"
 _PROTOKUBE = "/etc/node-agents/protokube.yaml"
 _DROP_INS = "/etc/node-agents/protokube.d"
@@ -32,17 +33,22 @@ def look(host: Host) -> ResetView:
     owned = tuple(_owned(host))
     paths = (*TREES, *IMAGE_TREES, *owned)
     return ResetView(
-        units=tuple(_units(_said(host, "systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", "--type=service"))),
+        units=tuple(dict.fromkeys((*_units(_said(host, "systemctl", "list-units", "--all", *_SERVICES)), *_enabled(host)))),
         pods=tuple(_said(host, "crictl", "pods", "--quiet").split()),
         mount_points=mounted,
         links=tuple(_links(_said(host, "ip", "-o", "link", "show"))),
         rules=tuple((command, saved) for command in ("iptables", "ip6tables") if (saved := _said(host, f"{command}-save"))),
         nft_tables=tuple(_tables(_said(host, "nft", "list", "tables"))),
         has_ipvs=len(_text(host, "/proc/net/ip_vs").splitlines()) > 3,
-        existing=tuple(path for path in dict.fromkeys(paths) if host.stat(path) is not None),
+        existing=tuple(path for path in dict.fromkeys(paths) if _is_there(host, path, mounted)),
         owned=owned,
         protected=tuple(dict.fromkeys(_protected(host, mounted))),
     )
+
+
+def _is_there(host: Host, path: str, mounted: tuple[str, ...]) -> bool:
+    """Whether there is something to remove: of a disk of its own, which an operator mounted, only what is on it."""
+    return host.stat(path) is not None and (path not in mounted or bool(_names(host, path)))
 
 
 def etcd_members(host: Host) -> tuple[str, ...]:
@@ -102,6 +108,16 @@ def _units(listed: str) -> Iterator[str]:
         # NAME LOAD ACTIVE SUB: one that ended, or never ran, needs no stopping.
         if len(words) > 3 and words[0].startswith((*UNITS, RUNTIME)) and words[2] in {"active", "activating", "reloading", "deactivating"}:
             yield words[0]
+
+
+def _enabled(host: Host) -> Iterator[str]:
+    """Yield those of our units that the next boot would start."""
+    from nodeup.reset.steps import RUNTIME, UNITS
+
+    for line in _said(host, "systemctl", "list-unit-files", "--state=enabled", *_SERVICES).splitlines():
+        name = (line.split() or [""])[0]
+        if name.startswith((*UNITS, RUNTIME)) and "@." not in name:
+            yield name
 
 
 def _links(listed: str) -> Iterator[str]:

@@ -56,7 +56,7 @@ _MOUNT_TREES = ("/var/lib/kubelet", "/run/containerd", "/run/netns/cni-", "/var/
 class ResetView:
     """What is on the machine of what a node leaves."""
 
-    #: Names of units that are loaded or run.
+    #: Names of units that run, or that the next boot would start.
     units: tuple[str, ...] = ()
     #: Ids of pods that containerd keeps.
     pods: tuple[str, ...] = ()
@@ -267,7 +267,9 @@ def _removed(view: ResetView, *, keep_images: bool) -> Iterator[str]:
 
 def _unmounted(view: ResetView) -> tuple[str, ...]:
     """Return the mounts of pods, the deepest and the latest first."""
-    ours = [path for path in view.mount_points if _is_ours(path, _MOUNT_TREES) and not _in_the_way(path, view.protected)]
+    # A tree that is a mount itself is a disk of the operator's, or what COS needs: it stays, and is emptied.
+    pods = [path for path in view.mount_points if _is_ours(path, _MOUNT_TREES) and path not in _MOUNT_TREES]
+    ours = [path for path in pods if not _in_the_way(path, view.protected)]
     latest_first = ours[::-1]
     return tuple(dict.fromkeys(sorted(latest_first, key=lambda path: -path.count("/"))))
 

@@ -7,7 +7,7 @@ import pytest
 from agents.errors import RefusedError
 from nodeup.reset.acting import Outcome, remove_tree, reset
 from nodeup.reset.looking import etcd_members, look
-from nodeup.reset.steps import Remove, ResetView, RestoreRules, StopUnit
+from nodeup.reset.steps import Remove, ResetView, RestoreRules, StopUnit, Unmount
 from tests.fakes.host import FakeHost
 
 MOUNTINFO = b"29 1 254:1 / / rw shared:1 - ext4 /dev/vda rw\n30 29 254:16 / /mnt/master-main rw - ext4 /dev/vdb rw\n"
@@ -87,13 +87,56 @@ def test_a_tree_with_an_unknown_etcd_volume_or_another_file_system_in_it_is_not_
     host = machine()
     host.write("/var/lib/kubelet/deep/down/.etcd-volume.json", b"{}")
     with pytest.raises(RefusedError, match="is an etcd volume"):
-        remove_tree(host, "/var/lib/kubelet", ())
+        remove_tree(host, "/var/lib/kubelet", (), ())
     host.write("/etc/kubernetes/other/x", b"")
     host.set_device("/etc/kubernetes/other", (254, 99))
     with pytest.raises(RefusedError, match="another file system"):
-        remove_tree(host, "/etc/kubernetes", ())
+        remove_tree(host, "/etc/kubernetes", (), ())
 
     assert {"/var/lib/kubelet/kubeconfig", "/etc/kubernetes/manifests/a.manifest"} <= set(host.files())
+
+
+def test_nothing_is_removed_through_a_bind_mount_that_could_not_be_unmounted() -> None:
+    host = machine()
+    subpath = "/var/lib/kubelet/pods/p/volume-subpaths/data"
+    host.write("/proc/self/mountinfo", MOUNTINFO + f"31 29 254:1 /data {subpath} rw - ext4 /dev/vda rw\n".encode())
+    host.write(f"{subpath}/precious", b"of an operator")
+    host.answer(("umount", subpath), exit_code=32, stderr="target is busy")
+
+    outcomes = run(host)
+
+    errors = {outcome.step: outcome.error for outcome in outcomes}
+    assert "target is busy" in errors[Unmount(subpath)]
+    assert f"{subpath} is mounted below /var/lib/kubelet" in errors[Remove("/var/lib/kubelet")]
+    assert host.files()[f"{subpath}/precious"] == b"of an operator"
+
+
+def test_a_disk_that_an_operator_mounted_for_images_stays_mounted_and_is_emptied() -> None:
+    host = machine()
+    host.write("/proc/self/mountinfo", MOUNTINFO + b"31 29 254:32 / /var/lib/containerd rw - xfs /dev/vdc rw\n")
+    host.write("/var/lib/containerd/io.containerd.content/blob", b"image")
+
+    outcomes = run(host)
+
+    assert all(not outcome.error for outcome in outcomes)
+    assert Unmount("/var/lib/containerd") not in [outcome.step for outcome in outcomes]
+    assert not [path for path in host.files() if path.startswith("/var/lib/containerd/")]
+    assert host.stat("/var/lib/containerd") is not None
+    assert run(host) == ()
+
+
+def test_what_the_next_boot_would_start_is_disabled_though_it_does_not_run() -> None:
+    host = machine()
+    enabled = "kops-configuration.service enabled enabled\nssh.service enabled enabled\netcd-manager@.service enabled enabled\n"
+    host.answer(("systemctl", "list-unit-files"), stdout=enabled)
+    host.answer(
+        ("systemctl", "disable", "--now", "kops-configuration.service"), effect=lambda _: host.answer(("systemctl", "list-unit-files"))
+    )
+
+    steps = [outcome.step for outcome in run(host)]
+
+    assert steps[0] == StopUnit("kops-configuration.service")
+    assert {step.unit for step in steps if isinstance(step, StopUnit)} == {"kops-configuration.service", "kubelet.service"}
 
 
 def test_an_etcd_member_is_seen() -> None:

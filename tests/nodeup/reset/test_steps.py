@@ -109,7 +109,6 @@ def test_who_starts_others_is_stopped_first_and_the_deepest_mount_goes_first() -
         "abc",
         "containerd.service",
         "/var/lib/kubelet/pods/1/volumes/v",
-        "/var/lib/kubelet",
         "/etc/kubernetes",
         "/var/lib/kubelet",
         "/etc/node-agents/protokube.yaml",
