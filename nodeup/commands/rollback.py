@@ -59,7 +59,7 @@ def _list(arguments: argparse.Namespace, runs: tuple[Run, ...]) -> ExitCode:
     from agents.timestamps import format_timestamp
 
     rows = [
-        (run.id, run.verb, run.node, run.config_hash[:12], len(run.changes), "complete" if run.complete else "did not end") for run in runs
+        (run.id, run.verb, run.node, run.config_hash[:12], len(run.changes), "complete" if run.complete else "not complete") for run in runs
     ]
     items = [
         {

@@ -89,9 +89,9 @@ def _own_words(host: Host, options: Options, session: Session | str) -> Iterator
     from nodeup.support import Part, attempted
 
     diagnosis = diagnose(RULES, examine(host, SystemClock(), options.conf, options.environment, set(Area)))
-    yield Part(name="doctor.txt", content="\n".join(diagnosis.lines).encode())
+    yield Part(name="doctor.txt", content="\n".join((*diagnosis.lines, "")).encode())
     yield Part(name="doctor.json", content=dump_json(diagnosis.document).encode())
-    yield Part(name="status.txt", content=attempted(lambda: "\n".join(status_lines(latest_view(host, SystemClock()))).encode()))
+    yield Part(name="status.txt", content=attempted(lambda: "\n".join((*status_lines(latest_view(host, SystemClock())), "")).encode()))
     yield Part(
         name="versions/nodeup.txt", content=f"node-agents {project_version() or 'of an unknown version'}\npython {sys.version}\n".encode()
     )
@@ -108,4 +108,4 @@ def _plan_text(session: Session) -> bytes:
 
     outcomes = observe(session.graph, session.host, session.context)
     report = plan_report(session.graph.steps, outcomes, unit_directory=session.facts.distribution.unit_directory)
-    return "\n".join(plan_lines(report, with_diffs=False)).encode()
+    return "\n".join((*plan_lines(report, with_diffs=False), "")).encode()

@@ -210,6 +210,8 @@ class Listener:
 
     port: int
     process: str
+    #: The unit that it is of, whatever the process calls itself; "" for a pod's, and where that cannot be seen.
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,9 @@ from nodeup.planners.context import Profile
 from nodeup.planners.table import PLANNERS
 from nodeup.session import Session
 
+#: What a field shows that has its default; --json has it.
+_SAYS_NOTHING = ("None", "none", "False", "", '""')
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
@@ -27,7 +30,8 @@ class Explanation:
     def text(self) -> str:
         """For people."""
         lines = [f"{self.step.id}  planned by {self.builder or 'the engine'}"]
-        lines += [f"  {field.name}: {shown(getattr(self.step, field.name))}" for field in fields(self.step)]
+        shown_fields = ((field.name, shown(getattr(self.step, field.name))) for field in fields(self.step))
+        lines += [f"  {name}: {value}" for name, value in shown_fields if value not in _SAYS_NOTHING]
         lines += [f"  waits for {dependency.on}, because {dependency.rule}" for dependency in self.after]
         return "\n".join([*lines, *(f"  {name} waits for it" for name in self.before)])
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from agents.clock import Clock
 from agents.diagnosis import Unknown, attempt
 from agents.documents import as_list, as_mapping
-from agents.errors import NotFoundError
+from agents.errors import NotFoundError, VerificationError
 from agents.host.protocol import FileKind, Host
+from agents.host.reading import text_if_there
 from nodeup.doctor.looking.reading import said
 from nodeup.doctor.rules.services import OWNERS
 from nodeup.doctor.view import Condition, Listener, LogLine, LogsView, ServicesView, UnitState
@@ -24,7 +25,8 @@ SOCKET = "/run/containerd/containerd.sock"
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,NRestarts"
 #: Of each journal; older lines are not what is wrong now.
 LAST_LINES = 300
-_LISTENER = re.compile(r"\s\S*:(\d+)\s+\S+(?:\s+users:\(\(\"([^\"]+)\")?")
+_LISTENER = re.compile(r"\s\S*:(\d+)\s+\S+(?:\s+users:\(\(\"([^\"]+)\",pid=(\d+))?")
+_UNIT = re.compile(r"/([^/]+\.service)$", re.MULTILINE)
 
 
 def look_at_services(host: Host, clock: Clock) -> ServicesView:
@@ -38,7 +40,7 @@ def look_at_services(host: Host, clock: Clock) -> ServicesView:
         units=attempt(lambda: tuple(_units(host))),
         has_containerd_socket=attempt(lambda: _is_socket(host)),
         kubelet_health=attempt(lambda: _kubelet_health(host)),
-        listeners=attempt(lambda: tuple(_listeners(said(host, ["ss", "-H", "-l", "-t", "-n", "-p"])))),
+        listeners=attempt(lambda: tuple(_listeners(host, said(host, ["ss", "-H", "-l", "-t", "-n", "-p"])))),
         conditions=attempt(lambda: tuple(_conditions(host))),
     )
 
@@ -113,12 +115,13 @@ def _kubelet_health(host: Host) -> str:
     return "" if answer.status == http.client.OK else f"{answer.status} {body[:200]}"
 
 
-def _listeners(table: str) -> Iterator[Listener]:
+def _listeners(host: Host, table: str) -> Iterator[Listener]:
     """Yield those of our ports that somebody listens on."""
     for line in table.splitlines():
         match = _LISTENER.search(line)
         if match is not None and int(match[1]) in OWNERS:
-            yield Listener(port=int(match[1]), process=match[2] or "")
+            unit = _UNIT.search(text_if_there(host, f"/proc/{match[3]}/cgroup")) if match[3] else None
+            yield Listener(port=int(match[1]), process=match[2] or "", unit=unit[1] if unit else "")
 
 
 def _conditions(host: Host) -> Iterator[Condition]:
@@ -128,7 +131,12 @@ def _conditions(host: Host) -> Iterator[Condition]:
     name = _node_name(host) or hostname(host)
     argv = ["kubectl", "--kubeconfig", "/var/lib/kubelet/kubeconfig", "--request-timeout=4s", "get", "node", name, "-o", "json"]
     where = f"node {name}"
-    status = as_mapping(as_mapping(json.loads(said(host, argv)), where=where).get("status"), where=where)
+    answer = said(host, argv)
+    try:
+        node = as_mapping(json.loads(answer), where=where)
+    except ValueError as error:
+        raise VerificationError(f"kubectl shows no {where} in JSON: {answer.strip()[:80]!r}") from error
+    status = as_mapping(node.get("status"), where=where)
     for row in as_list(status.get("conditions"), where=where):
         fields = as_mapping(row, where=where)
         texts = [str(fields.get(key, "")) for key in ("type", "status", "reason", "message")]

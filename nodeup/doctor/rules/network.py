@@ -10,6 +10,8 @@ from nodeup.doctor.view import Endpoint, NodeView
 #: kops' address for names whose owner has not published its own yet (TEST-NET-3).
 PLACEHOLDER = "203.0.113.123"
 _DNS_FIX = "on the control plane: kubectl -n kube-system logs deploy/dns-controller; is the control plane up?"
+_LOCAL_FIX = "it runs on this machine: crictl ps -a --name kube-apiserver; nodeup doctor's other findings say why kubelet does not start it"
+_REMOTE_FIX = "security groups and firewalls between this node and the control plane; is it up?"
 
 
 def no_default_route(view: NodeView) -> Iterator[Found]:
@@ -62,7 +64,7 @@ def unreachable(view: NodeView) -> Iterator[Found]:
         yield critical(
             f"{one.purpose} cannot be reached at {one.address}",
             evidence=one.problem,
-            fix="security groups and firewalls between this node and the control plane; is it up?",
+            fix=_LOCAL_FIX if "//127.0.0.1" in one.address else _REMOTE_FIX,
         )
 
 

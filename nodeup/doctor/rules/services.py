@@ -36,7 +36,7 @@ def foreign_port(view: NodeView) -> Iterator[Found]:
         return
     for one in listeners:
         owner = OWNERS.get(one.port)
-        if owner is not None and one.process and not one.process.startswith(owner):
+        if owner is not None and one.process and not one.process.startswith(owner) and one.unit != f"{owner}.service":
             yield critical(
                 f"port {one.port}, which is {owner}'s, is taken by {one.process}",
                 evidence=f"ss -ltnp: {one.port} {one.process}",

@@ -190,8 +190,9 @@ def test_swap_is_no_finding_where_kubelet_was_told_of_it() -> None:
 
 def test_our_own_daemon_on_its_port_is_no_finding() -> None:
     mine, other = Listener(port=10250, process="kubelet"), Listener(port=3987, process="python3")
+    wrapped = Listener(port=10248, process="wrapper", unit="kubelet.service")
 
-    assert found(replace(HEALTHY, services=ServicesView(listeners=(mine,)))) == []
+    assert found(replace(HEALTHY, services=ServicesView(listeners=(mine, wrapped)))) == []
     assert found(replace(HEALTHY, services=ServicesView(listeners=(mine, other)))) == ["ND070"]
 
 

@@ -120,8 +120,9 @@ def test_units_ports_and_the_node_are_read_from_what_the_tools_say() -> None:
     host.answer(
         ("ss",),
         stdout='LISTEN 0 9 *:10250 *:* users:(("nc",pid=1,fd=3))\nLISTEN 0 9 127.0.0.1:3987 0.0.0.0:*\n'
-        'LISTEN 0 9 *:22 *:* users:(("sshd",pid=9,fd=3))\n',
+        'LISTEN 0 9 *:22 *:* users:(("sshd",pid=9,fd=3))\nLISTEN 0 9 127.0.0.1:10248 *:* users:(("wrapper",pid=7,fd=3))\n',
     )
+    host.write("/proc/7/cgroup", b"1:name=systemd:/\n0::/system.slice/kubelet.service\n")
     conditions = [{"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "cni plugin not initialized"}]
     host.answer(("kubectl",), stdout=json.dumps({"status": {"conditions": conditions}}))
     host.answer(("true",))
@@ -135,7 +136,8 @@ def test_units_ports_and_the_node_are_read_from_what_the_tools_say() -> None:
         ("containerd.service", 12, ""),
     ]
     assert not isinstance(view.listeners, Unknown)
-    assert [(one.port, one.process) for one in view.listeners] == [(10250, "nc"), (3987, "")]
+    assert [(one.port, one.process) for one in view.listeners] == [(10250, "nc"), (3987, ""), (10248, "wrapper")]
+    assert [one.unit for one in view.listeners] == ["", "", "kubelet.service"]
     assert not isinstance(view.conditions, Unknown)
     assert view.conditions[0].reason == "KubeletNotReady"
     assert view.nodeup_state == ""
