@@ -31,6 +31,7 @@ class Verb:
 VERBS: tuple[Verb, ...] = (
     Verb(name="run", module="run", help="be a member's manager (what the unit starts); takes the Go program's flags"),
     Verb(name="status", module="status", help="how the cluster is, what its manager waits for, and what to do"),
+    Verb(name="watch", module="watch", help="how the members are, again and again: lag, growth, alarms, how fast they answer"),
     Verb(name="members", module="members", help="etcd's members and the managers beside them"),
     Verb(name="move-leader", module="member_verbs", help="have another member lead raft", function="run_move_leader"),
     Verb(name="remove-member", module="member_verbs", help="take a superfluous member off the list", function="run_remove"),
@@ -39,6 +40,8 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="upgrade", module="upgrade", help="have all members run another etcd, older ones too; shows a plan first"),
     Verb(name="defrag", module="defrag", help="rewrite database files without holes, one member at a time"),
     Verb(name="doctor", module="doctor", help="what is wrong, what shows it, and what to do; --fix writes missing control files again"),
+    Verb(name="certs", module="certs", help="this node's certificates of etcd, and until when they are good"),
+    Verb(name="configure-cluster", module="configure_cluster", help="how many members, which etcd; shows a plan first"),
     Verb(name="history", module="history", help="who did what, and why"),
     Verb(name="pause", module="pause", help="have the leading manager begin nothing by itself for a while"),
     Verb(name="resume", module="pause", help="end a pause", function="run_resume"),

@@ -87,15 +87,20 @@ class Teller:
         self._versions: Gauge | None = None
 
     async def look_slowly(self) -> None:
-        """Look at what changes seldom and takes a while, until cancelled: certificates, and the last restore exercise."""
+        """Look at what changes seldom and takes a while, until cancelled: certificates, versions, and the last restore exercise."""
+        told: tuple[str, str, str] | None = None
+        looked = datetime.min.replace(tzinfo=UTC)
         while True:
-            if self._sources.lock.lease is not None:
-                self._drill = await asyncio.to_thread(self._read_drill)
-            if self._expiry is not None:
-                await asyncio.to_thread(self._read_certificates, self._expiry)
-            if self._versions is not None:
-                self._tell_versions(self._versions)
-            await asyncio.sleep(LOOK_SLOWLY_EVERY.total_seconds())
+            now, found = self._clock.now(), _incarnation(self._picture)
+            if found != told or now - looked >= LOOK_SLOWLY_EVERY:
+                told, looked = found, now
+                if self._sources.lock.lease is not None:
+                    self._drill = await asyncio.to_thread(self._read_drill)
+                if self._expiry is not None and self._versions is not None:
+                    await asyncio.to_thread(self._read_certificates, self._expiry, found[0])
+                    self._versions.clear()
+                    self._versions.labels(*found[1:]).set(1)
+            await asyncio.sleep(LOOK_EVERY.total_seconds())
 
     def _read_drill(self) -> Drill | None:
         try:
@@ -104,22 +109,11 @@ class Teller:
             log.debug("the last drill is not known: %s", error)
             return self._drill
 
-    def _read_certificates(self, gauge: Gauge) -> None:
-        state = self._picture.member.info.state if self._picture is not None and self._picture.member is not None else None
-        tokens = (state.cluster.token,) if state is not None and state.cluster is not None else ()
-        shelf = look_at_certificates(self._host, places(self._config, self._sources.identity, tokens))
+    def _read_certificates(self, gauge: Gauge, token: str) -> None:
+        shelf = look_at_certificates(self._host, places(self._config, self._sources.identity, (token,) if token else ()))
         gauge.clear()
         for one in shelf.certificates:
             gauge.labels(one.path, one.role).set(one.not_after.timestamp())
-
-    def _tell_versions(self, gauge: Gauge) -> None:
-        picture = self._picture
-        if picture is None:
-            return
-        wanted = picture.news.view.spec.etcd_version if picture.news.view is not None and picture.news.view.spec is not None else ""
-        running = picture.member.etcd.version if picture.member is not None and picture.member.etcd is not None else ""
-        gauge.clear()
-        gauge.labels(wanted, running).set(1)
 
     async def run(self) -> None:
         """Keep the picture, the file and the line up to date, until cancelled."""
@@ -227,3 +221,14 @@ def _members(picture: Picture) -> str:
     """Return who serves with which version: commands that follow a change wait for it."""
     view = picture.news.view
     return " ".join(f"{p.id}={p.serves}/{p.etcd.version if p.etcd is not None else ''}" for p in view.peers) if view is not None else ""
+
+
+def _incarnation(picture: Picture | None) -> tuple[str, str, str]:
+    """Return the cluster's token, the wanted and the running version; "" for what is not known."""
+    if picture is None:
+        return "", "", ""
+    member, view = picture.member, picture.news.view
+    cluster = member.info.state.cluster if member is not None and member.info.state is not None else None
+    wanted = view.spec.etcd_version if view is not None and view.spec is not None else ""
+    running = member.etcd.version if member is not None and member.etcd is not None else ""
+    return cluster.token if cluster is not None else "", wanted, running

@@ -228,10 +228,11 @@ class Booted:
 async def boot(data_dir: Path, *, etcd: Path, name: str, deadline: timedelta = timedelta(seconds=60)) -> Booted:
     """Start etcd on a restored data directory, ask it what it holds, and stop it; errors and conditions as of `scratch_etcd`."""
     async with scratch_etcd(data_dir, etcd=etcd, name=name, deadline=deadline) as client:
-        return await _ask(client)
+        return await ask(client)
 
 
-async def _ask(client: EtcdClient) -> Booted:
+async def ask(client: EtcdClient) -> Booted:
+    """Return what an etcd that was started from a backup says."""
     deadline = timedelta(seconds=10)
     keys = await client.count(deadline=deadline)
     status = await client.status(deadline=deadline)

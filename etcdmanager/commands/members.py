@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from agents.cli import common, common_options, emit, table
 from agents.exit_codes import ExitCode
 from agents.timestamps import format_timestamp
-from etcdmanager.commands.cluster_status import ClusterReport, read_report
+from etcdmanager.commands.cluster_status import ClusterReport
 from etcdmanager.commands.figures import count_text, size_text
 from etcdmanager.commands.member_advice import safe_to_stop
+from etcdmanager.commands.nearest import nearest_report
 from etcdmanager.commands.target import target_of, target_options
 
 _HEADERS = ("NAME", "ID", "ROLE", "SERVES", "VERSION", "DB SIZE", "RAFT TERM", "RAFT INDEX", "REVISION", "ENDPOINT", "PROBLEM")
@@ -28,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Show a table; exit code 2 where not every member serves, or nobody told lately."""
     target = target_of(arguments, arguments.etcd)
-    report = read_report(target.store, target.etcd)
+    report = nearest_report(target)
     if arguments.safe_to_stop:
         return _say_whether_safe(arguments, report, arguments.safe_to_stop)
     stale = report.is_stale(datetime.now(UTC))

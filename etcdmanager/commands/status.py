@@ -14,8 +14,10 @@ from agents.durations import format_age
 from agents.errors import NotFoundError, SpecError
 from agents.exit_codes import ExitCode
 from agents.timestamps import format_timestamp, parse_timestamp
-from etcdmanager.commands.cluster_status import ClusterReport, read_report
+from etcdmanager.commands.cluster_status import ClusterReport
 from etcdmanager.commands.figures import count_text, size_text
+from etcdmanager.commands.nearest import nearest_report
+from etcdmanager.commands.repeating import repeat, repeating_options
 from etcdmanager.commands.target import given, target_of, target_options
 from etcdmanager.spec import KOPS_CLUSTERS
 
@@ -26,19 +28,31 @@ _RIGHT = {"MEMBERS", "DB", "REVISION"}
 def configure(parser: argparse.ArgumentParser) -> None:
     """Describe the verb's arguments."""
     parser.add_argument("etcd", nargs="?", default="", metavar="ETCD", help="main, events, cilium or leases (default: all that exist)")
+    parser.add_argument("-W", "--watch", action="store_true", help="look again and again; see also the verb watch")
+    repeating_options(parser, default="2s")
     target_options(parser)
     common_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Show one line for each cluster, then what is wrong; exit code 2 where anything is."""
+    if arguments.watch:
+        repeat(common(arguments), arguments, "EtcdStatus", lambda: _look(arguments)[:2])
+        return ExitCode.OK
+    document, text, sound = _look(arguments)
+    emit(common(arguments), "EtcdStatus", document, text)
+    return ExitCode.OK if sound else ExitCode.FINDING
+
+
+def _look(arguments: argparse.Namespace) -> tuple[dict[str, object], str, bool]:
+    """Return the document, the text, and whether all is well."""
     now = datetime.now(UTC)
     cluster, reports = _reports(arguments)
     rows = [_row(report, now) for report in reports]
     lines = [*_head(cluster, reports, now), table(_HEADERS, rows, right=_RIGHT), *(_problem_lines(reports))]
     items = [_document(report, now) for report in reports]
-    emit(common(arguments), "EtcdStatus", {"cluster": cluster, "items": items}, "\n".join(lines))
-    return ExitCode.OK if all(health(report, now) == "ok" for report in reports) else ExitCode.FINDING
+    sound = all(health(report, now) == "ok" for report in reports)
+    return {"cluster": cluster, "items": items}, "\n".join(lines), sound
 
 
 def _head(cluster: str, reports: tuple[ClusterReport, ...], now: datetime) -> list[str]:
@@ -76,14 +90,14 @@ def _reports(arguments: argparse.Namespace) -> tuple[str, tuple[ClusterReport, .
     """Return the cluster's name, and a report for each etcd cluster that was asked for or exists."""
     if arguments.etcd or given(arguments, "backup_store"):
         target = target_of(arguments, arguments.etcd or "main")
-        return target.cluster, (read_report(target.store, target.etcd),)
+        return target.cluster, (nearest_report(target),)
     found = []
     name = ""
     for row in KOPS_CLUSTERS:
         target = target_of(arguments, row.kops_name)
         name = target.cluster
         try:
-            found.append(read_report(target.store, row.kops_name))
+            found.append(nearest_report(target))
         except NotFoundError:
             continue
     if not found:

@@ -346,10 +346,14 @@ class EtcdClient:
         range_end: bytes = b"\0",
         revision: int = 0,
         limit: int = 1000,
+        keys_only: bool = False,
         deadline: timedelta = timedelta(seconds=30),
     ) -> Page:
-        """Return up to `limit` keys of [start, range_end), by default of all keys; a `range_end` of one zero byte is "to the end"."""
-        request = rpc_pb2.RangeRequest(key=start, range_end=range_end, revision=revision, limit=limit)
+        """Return up to `limit` keys of [start, range_end), by default of all keys; a `range_end` of one zero byte is "to the end".
+
+        With `keys_only` the values are empty.
+        """
+        request = rpc_pb2.RangeRequest(key=start, range_end=range_end, revision=revision, limit=limit, keys_only=keys_only)
         answer = await self._call("KV/Range", request, rpc_pb2.RangeResponse, "read a page of keys", deadline)
         return Page(
             keys=tuple(_key_value(kv) for kv in answer.kvs),

@@ -146,7 +146,10 @@ def decide(view: ClusterView) -> Decision:
         return _decide(view, [])
     held = [f"restore of {q.command.backup}" for q in view.queue if not q.done and q.claim is None]
     found = _decide(without_unclaimed(view), held)
-    return replace(found, remarks=(told(pause, tuple(held)), *found.remarks))
+    remark = told(pause, tuple(held))
+    if isinstance(found.action, Wait) and found.action.code == remark.code:
+        return replace(found, action=Wait(code=remark.code, reason=remark.reason, hint=remark.hint))
+    return replace(found, remarks=(remark, *found.remarks))
 
 
 def _decide(view: ClusterView, held: list[str]) -> Decision:
@@ -185,7 +188,7 @@ def _first(rules: Sequence[Callable[[V], Answer]], view: V, held: list[str], *, 
             continue
         if is_paused and not may_while_paused(answer, name):
             held.append(describe(answer))
-            waits: Wait | None = Wait(code="paused", reason=f"{describe(answer)} is held back", hint="etcd-manager resume")
+            waits: Wait | None = Wait(code="paused", reason="")
         else:
             waits = _paused(view.seen.trouble(name), view.seen) if not isinstance(answer, Wait | Rest) else None
         if waits is None:
