@@ -23,7 +23,6 @@ from etcdmanager.peering.gossip import PeerSight
 from etcdmanager.peering.messages import Description
 from etcdmanager.report_stores import copies_document, copies_waiting, spool_document, spool_waiting
 from etcdmanager.report_upkeep import upkeep_of_cluster, upkeep_of_member
-from etcdmanager.spec import KOPS_CLUSTERS
 
 _NO_DELTAS = DeltaNews()
 _NO_COPIES = CopyNews()
@@ -52,12 +51,6 @@ class Picture:
     drill: Drill | None = None
     copies: CopyNews = _NO_COPIES
     spool: SpoolNews = _NO_SPOOL
-
-
-def agent_name(cluster_name: str) -> str:
-    """Return the name of the unit and the status file: by kops' name of the cluster where it has one."""
-    short = next((row.kops_name for row in KOPS_CLUSTERS if row.cluster_name == cluster_name), cluster_name)
-    return f"etcd-manager@{short}"
 
 
 def status_of(picture: Picture) -> Status:

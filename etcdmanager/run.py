@@ -68,9 +68,8 @@ from etcdmanager.peering.messages import CAPABILITY, PROMISES, PeerInfo
 from etcdmanager.peering.renewal import ManagerTls, keep_fresh
 from etcdmanager.peering.server import PeerServer
 from etcdmanager.peering.tls import PeerTls
-from etcdmanager.report import agent_name
 from etcdmanager.safekeeping import Safekeeping
-from etcdmanager.spec import ManagerConfig, SeedPeer, endpoint
+from etcdmanager.spec import ManagerConfig, SeedPeer, agent_name, endpoint
 from etcdmanager.telling import Sources, Teller
 
 log = logging.getLogger(__name__)

@@ -69,6 +69,12 @@ def cluster_names(name: str) -> ClusterNames:
     raise SpecError(f"etcd cluster {name!r} is none that kops knows; use one of {known}")
 
 
+def agent_name(cluster_name: str) -> str:
+    """Return the name of the unit and the status file: by kops' name of the cluster where it has one."""
+    short = next((row.kops_name for row in KOPS_CLUSTERS if row.cluster_name == cluster_name), cluster_name)
+    return f"etcd-manager@{short}"
+
+
 class KeyKind(Enum):
     """Which keys etcd's own certificates get. The CAs' keys are what kops made them (RSA)."""
 

@@ -33,9 +33,9 @@ from etcdmanager.member.handlers import MemberHandlers
 from etcdmanager.metrics import CERTIFICATES, VERSIONS, LeaderMetrics, define_gauges
 from etcdmanager.peering.gossip import Gossip
 from etcdmanager.peering.messages import Description
-from etcdmanager.report import Picture, agent_name, document_of, is_ready, leader_report_of, status_of
+from etcdmanager.report import Picture, document_of, is_ready, leader_report_of, status_of
 from etcdmanager.safekeeping import Safekeeping
-from etcdmanager.spec import ManagerConfig
+from etcdmanager.spec import ManagerConfig, agent_name
 
 if TYPE_CHECKING:
     from prometheus_client import Gauge

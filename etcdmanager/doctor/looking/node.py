@@ -18,8 +18,7 @@ from etcdmanager.identity import Identity, identify
 from etcdmanager.member.binaries import BinaryShelf
 from etcdmanager.member.layout import Layout
 from etcdmanager.member.state import DamagedState, KeptState, NoState, StateFile, StoredState
-from etcdmanager.report import agent_name
-from etcdmanager.spec import ManagerConfig
+from etcdmanager.spec import ManagerConfig, agent_name
 
 _WITHIN = timedelta(seconds=5)
 _MYID = "myid"
