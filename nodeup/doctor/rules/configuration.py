@@ -48,7 +48,7 @@ def interrupted(view: NodeView) -> Iterator[Found]:
     pending = view.configuration.pending
     if not isinstance(pending, Unknown) and pending:
         yield warning(
-            f"{len(pending)} actions of nodeup were begun and not seen to end",
+            f"{len(pending)} {'action of nodeup was' if len(pending) == 1 else 'actions of nodeup were'} begun and not seen to end",
             evidence=pending[0],
             fix="nodeup apply completes them",
         )

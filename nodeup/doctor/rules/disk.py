@@ -10,6 +10,8 @@ from nodeup.doctor.view import NodeView
 #: kubelet evicts pods at 10 % (nodefs.available) and removes images at 15 %: below the first the node is of no use.
 EVICTION_PART = 0.10
 IMAGE_REMOVAL_PART = 0.15
+#: Where the file system that kubelet looks at (its own directory's, or containerd's) may be mounted.
+KUBELETS = ("/", "/var", "/var/lib", "/var/lib/kubelet", "/var/lib/containerd")
 #: kubelet's own threshold for inodes (nodefs.inodesFree).
 INODES_PART = 0.05
 
@@ -25,10 +27,13 @@ def full(view: NodeView) -> Iterator[Found]:
         part = one.available_bytes / one.size_bytes
         evidence = f"df: {one.mount_point} has {_size(one.available_bytes)} of {_size(one.size_bytes)} left ({part:.0%})"
         fix = f"du -xh -d2 {one.mount_point} | sort -h | tail; crictl rmi --prune removes unused images"
+        is_kubelets = one.mount_point in KUBELETS
         if part < EVICTION_PART:
-            yield critical(f"{one.mount_point} is full: kubelet evicts pods and starts no new ones", evidence=evidence, fix=fix)
+            effect = "kubelet evicts pods and starts no new ones" if is_kubelets else "what is written there fails"
+            yield critical(f"{one.mount_point} is full: {effect}", evidence=evidence, fix=fix)
         elif part < IMAGE_REMOVAL_PART:
-            yield warning(f"{one.mount_point} is nearly full: kubelet removes images", evidence=evidence, fix=fix)
+            effect = ": kubelet removes images" if is_kubelets else ""
+            yield warning(f"{one.mount_point} is nearly full{effect}", evidence=evidence, fix=fix)
 
 
 def out_of_inodes(view: NodeView) -> Iterator[Found]:

@@ -25,13 +25,19 @@ def wrong_architecture(view: NodeView) -> Iterator[Found]:
             )
 
 
+#: More are not named in the evidence.
+_SHOWN_PACKAGES = 8
+
+
 def broken_packages(view: NodeView) -> Iterator[Found]:
     """The package manager was interrupted."""
     said = view.machine.dpkg_audit
     if not isinstance(said, Unknown) and said:
+        # A heading for each kind of trouble, then lines " name   description".
+        names = [line.split()[0] for line in said.splitlines() if line.startswith(" ") and line.strip()]
         yield critical(
             "packages are half installed: no package can be installed until that is repaired",
-            evidence=f"dpkg --audit: {said.splitlines()[0]}",
+            evidence=f"dpkg --audit: {' '.join(names[:_SHOWN_PACKAGES]) or said.splitlines()[0]}{' …' if names[_SHOWN_PACKAGES:] else ''}",
             fix="dpkg --configure -a (nodeup apply does it)",
         )
 

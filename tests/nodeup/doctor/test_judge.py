@@ -230,3 +230,21 @@ def test_every_field_of_the_view_may_be_unknown() -> None:
             blind = replace(part, **{one.name: Unknown("blind") for one in fields(part)})
             diagnosis = diagnose(RULES, replace(HEALTHY, **{area.name: blind}))
             assert len(diagnosis.unseen) == len(fields(part))
+
+
+def test_half_configured_packages_are_named() -> None:
+    audit = "The following packages are only half configured, probably due to problems\nthem using dpkg:\n hostname   utility\n bash       shell\n"
+
+    (finding,) = diagnose(RULES, replace(HEALTHY, machine=MachineView(dpkg_audit=audit))).findings
+
+    assert finding.found.evidence == "dpkg --audit: hostname bash"
+
+
+def test_only_kubelets_own_file_systems_make_it_evict_pods() -> None:
+    def says(mount_point: str) -> str:
+        one = Filesystem(mount_point=mount_point, size_bytes=1000, available_bytes=1, inodes=0, available_inodes=0)
+        (finding,) = diagnose(RULES, replace(HEALTHY, disk=DiskView(filesystems=(one,)))).findings
+        return finding.found.says
+
+    assert "evicts pods" in says("/")
+    assert says("/run") == "/run is full: what is written there fails"
