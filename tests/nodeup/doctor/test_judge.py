@@ -233,7 +233,7 @@ def test_every_field_of_the_view_may_be_unknown() -> None:
 
 
 def test_half_configured_packages_are_named() -> None:
-    audit = "The following packages are only half configured, probably due to problems\nthem using dpkg:\n hostname   utility\n bash       shell\n"
+    audit = "The following packages are only half configured, probably due to problems\n hostname   utility\n bash       shell\n"
 
     (finding,) = diagnose(RULES, replace(HEALTHY, machine=MachineView(dpkg_audit=audit))).findings
 
