@@ -21,11 +21,16 @@ def parse_mounts(text: str) -> tuple[Mounted, ...]:
         major, _, minor = fields[2].partition(":")
         mounts.append(
             Mounted(
-                path=_ESCAPE.sub(lambda match: chr(int(match[1], 8)), fields[4]),
+                path=_unescaped(fields[4]),
                 number=(int(major), int(minor)),
                 filesystem=rest[0],
                 # A file system that gave up after an error says so in its own options, not in those of the mount.
                 read_only="ro" in fields[5].split(",") or "ro" in rest[2].split(","),
+                root=_unescaped(fields[3]),
             )
         )
     return tuple(mounts)
+
+
+def _unescaped(path: str) -> str:
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), path)

@@ -17,7 +17,7 @@ from protokube.spec import FindBy, WantedVolume
 from protokube.volumes.devices import BlockDevices, NotADeviceError
 from protokube.volumes.memory import Memory
 from protokube.volumes.mount_table import PATH, parse_mounts
-from protokube.volumes.phase import chosen_place
+from protokube.volumes.phase import actual_place, chosen_place
 from protokube.volumes.view import Content, Device, Inside, Mounted, VolumeView
 
 log = logging.getLogger(__name__)
@@ -102,14 +102,13 @@ def _with_directory(host: Host, view: VolumeView) -> VolumeView:
 def _with_device(host: Host, view: VolumeView, memory: Memory) -> tuple[VolumeView, Memory]:
     devices = BlockDevices(host)
     # The mount table knows no symlinks.
-    place = os.path.realpath(chosen_place(view.wanted, has_disks_directory=_is_directory(host, "/mnt/disks")))
+    chosen = os.path.realpath(chosen_place(view.wanted, has_disks_directory=_is_directory(host, "/mnt/disks")))
     table = _mount_table(host)
-    mounts = tuple(one for one in table if one.path == place)
-    view = replace(view, place=place, mounts=mounts, inside=inside_of(host, place))
+    view = _at_its_place(host, view, chosen, table, memory.device)
     if view.wanted.find.by is FindBy.IMAGE:
         view = replace(view, image_present=_is_file(host, view.wanted.find.value))
     known = memory.device
-    if known is not None and [one.number for one in mounts] == [known.number] and devices.is_there(known.number):
+    if known is not None and [one.number for one in view.mounts] == [known.number] and devices.is_there(known.number):
         # In its place, and looked at by this process: what finds a device (udev's links, blkid) need not be asked each time.
         found: tuple[Device, ...] = (known,)
     else:
@@ -121,6 +120,7 @@ def _with_device(host: Host, view: VolumeView, memory: Memory) -> tuple[VolumeVi
     device = view.device
     if device is None:
         return _with_marker(host, view), memory
+    view = _at_its_place(host, view, chosen, table, device)
     if memory.device is None or memory.device.number != device.number:
         memory = Memory(since=memory.since, device=device, store=memory.store)
     content = _content(devices, view, memory)
@@ -128,13 +128,21 @@ def _with_device(host: Host, view: VolumeView, memory: Memory) -> tuple[VolumeVi
         memory = replace(memory, content=content, peek=None, check=None, grown=False)
     view = replace(
         view,
-        elsewhere=_elsewhere(table, device, place),
+        elsewhere=_elsewhere(table, device, view.place),
         content=content,
         peek=memory.peek,
         check=memory.check,
         grown=memory.grown,
     )
     return _with_marker(host, view), memory
+
+
+def _at_its_place(host: Host, view: VolumeView, chosen: str, table: tuple[Mounted, ...], device: Device | None) -> VolumeView:
+    """Return the view with the place of that device (None: not known yet), what is mounted there and what it holds."""
+    place = actual_place(view.wanted, chosen, tuple(one for one in table if device is not None and one.number == device.number))
+    if place == view.place:
+        return view
+    return replace(view, place=place, mounts=tuple(one for one in table if one.path == place), inside=inside_of(host, place))
 
 
 def _with_marker(host: Host, view: VolumeView) -> VolumeView:

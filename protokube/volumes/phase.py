@@ -28,6 +28,7 @@ Source: reference protokube.md §1.6 and §1.10, etcd-manager.md §8.3; the dead
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,7 +36,7 @@ from enum import Enum
 
 from protokube.marker import DamagedMarker, Marker, foreignness
 from protokube.spec import FindBy, WantedVolume
-from protokube.volumes.view import Blank, Device, Filesystem, Held, Inside, Publication, Unfinished, Unknown, VolumeView
+from protokube.volumes.view import Blank, Device, Filesystem, Held, Inside, Mounted, Publication, Unfinished, Unknown, VolumeView
 
 #: Attaching takes seconds; upstream waits for ever. After this it is reported as failed, and still waited for.
 ATTACH_DEADLINE = timedelta(minutes=5)
@@ -47,6 +48,8 @@ STORE_DEADLINE = timedelta(minutes=5)
 STORE_ANSWER_LIFETIME = timedelta(seconds=30)
 #: What we mount. Others are refused: etcd wants one of these, and we could neither check nor grow them.
 FILESYSTEMS = ("ext4", "xfs")
+#: Where kops' etcd-manager mounts a volume on the host, and leaves it (reference etcd-manager.md §8.3).
+_FORMER_PLACE = re.compile(r"/mnt/(?:disks/)?master-[^/]+")
 
 
 class Phase(Enum):
@@ -240,6 +243,18 @@ def chosen_place(wanted: WantedVolume, *, has_disks_directory: bool) -> str:
     """Return where a device is mounted: as configured, else where etcd-manager would have mounted it."""
     parent = "/mnt/disks" if has_disks_directory else "/mnt"
     return wanted.mount_point or f"{parent}/master-{wanted.etcd_cluster}"
+
+
+def actual_place(wanted: WantedVolume, chosen: str, mounts: tuple[Mounted, ...]) -> str:
+    """Return the place of a device with these mounts: `chosen`, unless kops' etcd-manager mounted it, whole and for writing, where it does.
+
+    Such a mount is taken as it is: its etcd may still run out of it, and to unmount or check it would pull the ground from under
+    it. After the next boot it is mounted where we choose. A configured place is never exchanged for another.
+    """
+    if wanted.mount_point or any(one.path == chosen for one in mounts):
+        return chosen
+    former = {one.path for one in mounts if one.root == "/" and not one.read_only and _FORMER_PLACE.fullmatch(one.path)}
+    return former.pop() if len(former) == 1 else chosen
 
 
 def _untrue(view: VolumeView) -> str:

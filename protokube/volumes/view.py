@@ -62,6 +62,8 @@ class Mounted:
     number: DeviceNumber
     filesystem: str
     read_only: bool = False
+    #: What of the file system is mounted there; a bind mount has a directory.
+    root: str = "/"
 
 
 class Inside(Enum):

@@ -380,3 +380,47 @@ def test_power_lost_in_the_middle_of_mkfs_is_healed(sandbox: Sandbox, written: i
     assert ended(sandbox, sandbox.write_config({"path": device}))["phase"] == "published"
     sandbox("umount", PLACE)
     command("fsck.ext4", "-f", "-n", device)
+
+
+FORMER_PLACE = "/mnt/master-vol-0123456789abcdef0"
+
+
+def former_owner_mounted(sandbox: Sandbox, tmp_path: Path, *files: tuple[str, bytes]) -> str:
+    """Make a volume as kops' etcd-manager has it, mounted where it mounts it; return the device."""
+    device = sandbox.device()
+    formatted(device, *files, directory=tmp_path)
+    sandbox("mkdir", "-p", FORMER_PLACE)
+    sandbox("mount", "-t", "ext4", device, FORMER_PLACE)
+    return device
+
+
+def test_a_volume_that_kops_etcd_manager_mounted_is_published_where_it_is(sandbox: Sandbox, tmp_path: Path) -> None:
+    device = former_owner_mounted(sandbox, tmp_path, ("state", b"x"), ("data/T/member/snap/db", b"x"))
+    config = sandbox.write_config({"path": device})
+
+    answer = ended(sandbox, config)
+
+    assert (answer["phase"], sandbox.published()["mountPoint"]) == ("published", FORMER_PLACE)
+    assert sandbox("findmnt", "-rno", "TARGET", device).split() == [FORMER_PLACE], "not mounted a second time"
+    assert not [one for one in answer["operations"] if str(one).split()[0] in {"fsck", "mount", "umount"}]  # type: ignore[attr-defined]
+    assert sandbox.marker(FORMER_PLACE)["memberName"] == "main-0"
+
+    sandbox("umount", FORMER_PLACE)
+    sandbox("rm", "-r", "/run/node-agents/volumes")
+    ended(sandbox, config)
+    assert sandbox.published()["mountPoint"] == PLACE, "after a reboot it is where we choose"
+
+
+def test_a_former_mount_is_not_taken_for_a_place_that_was_configured(sandbox: Sandbox, tmp_path: Path) -> None:
+    device = former_owner_mounted(sandbox, tmp_path, ("state", b"x"))
+    answer = ended(sandbox, sandbox.write_config({"path": device}, mountPoint="/mnt/mine"))
+    assert answer["code"] == "mounted-elsewhere"
+
+
+def test_a_bind_mount_of_a_part_of_the_volume_is_not_its_place(sandbox: Sandbox, tmp_path: Path) -> None:
+    device = former_owner_mounted(sandbox, tmp_path, ("state", b"x"), ("data/T/x", b"x"))
+    sandbox("mkdir", "-p", "/mnt/master-part")
+    sandbox("mount", "--bind", f"{FORMER_PLACE}/data", "/mnt/master-part")
+    sandbox("umount", FORMER_PLACE)
+    answer = ended(sandbox, sandbox.write_config({"path": device}))
+    assert answer["code"] == "mounted-elsewhere"

@@ -31,6 +31,7 @@ from protokube.volumes.phase import (
     Step,
     Unpublish,
     Wait,
+    actual_place,
     next_step,
     phase_of,
     publication,
@@ -42,6 +43,7 @@ from protokube.volumes.view import (
     Glimpse,
     Held,
     Inside,
+    Mounted,
     StoreAnswer,
     Unfinished,
     Unknown,
@@ -288,3 +290,24 @@ def test_the_marker_is_compared_in_each_of_its_names() -> None:
     for changed in ({"cluster_name": "x"}, {"etcd_cluster": "x"}, {"member_name": "x"}):
         marker = Marker(**{"cluster_name": "c", "etcd_cluster": "main", "member_name": "main-0", **changed}, volume_id="u", created_at=NOW)
         assert isinstance(next_step(replace(USED, marker=marker, published=None)), Refuse)
+
+
+FORMER = replace(IN_PLACE, path="/mnt/master-vol-0123")
+PLACES: dict[str, tuple[tuple[Mounted, ...], str, str]] = {
+    "where we choose, while it is mounted nowhere": ((), "", PLACE),
+    "where kops' etcd-manager mounted it": ((FORMER,), "", FORMER.path),
+    "also on an operating system with /mnt/disks": ((replace(FORMER, path="/mnt/disks/master-vol-0"),), "", "/mnt/disks/master-vol-0"),
+    "where we choose, if it is mounted there too": ((FORMER, IN_PLACE), "", PLACE),
+    "never elsewhere than configured": ((FORMER,), PLACE, PLACE),
+    "not where anybody else mounted it": ((replace(FORMER, path="/srv"),), "", PLACE),
+    "not below such a place": ((replace(FORMER, path="/mnt/master-vol/x"),), "", PLACE),
+    "not where it is read-only": ((replace(FORMER, read_only=True),), "", PLACE),
+    "not where only a part of it is mounted": ((replace(FORMER, root="/data"),), "", PLACE),
+    "not where two places are as good": ((FORMER, replace(FORMER, path="/mnt/master-vol-1")), "", PLACE),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_its_place_is(name: str) -> None:
+    mounts, configured, expected = PLACES[name]
+    assert actual_place(replace(WANTED, mount_point=configured), PLACE, mounts) == expected
