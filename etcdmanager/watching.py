@@ -14,6 +14,8 @@ from etcdmanager.told import ToldCluster
 
 _HEADERS = ("MEMBER", "ROLE", "STATE", "TERM", "INDEX", "LAG", "REVISION", "DB", "IN USE", "DB/h", "RTT", "")
 _RIGHT = {"TERM", "INDEX", "LAG", "REVISION", "DB", "IN USE", "DB/h", "RTT"}
+#: A line of a table; `etcd-manager members` has the whole of it.
+_PROBLEM = 100
 #: A rate from less time than this says more about the looks than about the database.
 _RATE_FROM = timedelta(seconds=20)
 _RATE_OVER = timedelta(hours=1)
@@ -138,7 +140,7 @@ def text_of(title: str, look: Look) -> str:
 
 def _row(look: Look, member: MemberLook) -> tuple[object, ...]:
     if not member.serves:
-        return (member.name, member.role or None, "away", *[None] * 8, member.problem)
+        return (member.name, member.role or None, "away", *[None] * 8, member.problem[:_PROBLEM])
     growth = member.growth_per_hour_bytes
     return (
         member.name,

@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         require_cluster(target.store)
     rows = [(format_timestamp(event.at), event.by, event.what, event.text, event.reason) for event in events]
     items = [dict(zip(("at", "by", "what", "text", "reason"), row, strict=True)) for row in rows]
-    text = table(("TIME", "BY", "WHAT", "", "REASON"), rows) if rows else "nothing was done in that time"
+    shown = [(format_timestamp(event.at.replace(microsecond=0)), *row[1:]) for event, row in zip(events, rows, strict=True)]
+    text = table(("TIME", "BY", "WHAT", "", "REASON"), shown) if rows else "nothing was done in that time"
     emit(common(arguments), "EtcdHistory", {"cluster": target.cluster, "etcd": target.etcd, "items": items}, text)
     return ExitCode.OK

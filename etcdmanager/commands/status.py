@@ -61,7 +61,7 @@ def _head(cluster: str, reports: tuple[ClusterReport, ...], now: datetime) -> li
     tellers = ", ".join(sorted({r.told_by for r in reports if r.told_by}))
     pauses = [(r.etcd, r.pause) for r in reports if r.pause is not None and r.pause.holds(now)]
     return [
-        f"Cluster {cluster}" + (f"   collected {format_timestamp(told)} from {tellers}" if told else ""),
+        f"Cluster {cluster}" + (f"   collected {format_timestamp(told.replace(microsecond=0))} from {tellers}" if told else ""),
         *(
             f"PAUSED {etcd} until {format_timestamp(pause.until)} by {pause.by}{f': {pause.reason}' if pause.reason else ''}"
             for etcd, pause in pauses

@@ -97,7 +97,9 @@ class _Watcher:
             found = histograms(fetch_metrics(config, LivingEtcds(config).identity, look.at), FSYNC, COMMIT)
         except AgentError:
             return look
-        speeds = {name: found[name].since(self._disk.get(name, Histogram())).quantile(0.99) for name in found}
+        lately = {name: found[name].since(self._disk.get(name, Histogram())) for name in found}
+        # Where nothing was written since the look before, what was before is shown on.
+        speeds = {name: (lately[name] if lately[name].count else found[name]).quantile(0.99) for name in found}
         self._disk = found
         return replace(look, fsync_p99_seconds=speeds[FSYNC], commit_p99_seconds=speeds[COMMIT])
 

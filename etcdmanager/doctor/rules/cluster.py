@@ -132,10 +132,9 @@ def too_few(view: DoctorView) -> Iterator[Found]:
     told = _told(view)
     if told is None or not told.has_quorum or not told.wanted_members:
         return
-    voters = [m for m in told.members if m.role == "voter"]
-    if len(voters) < told.wanted_members:
+    if told.voters < told.wanted_members:
         yield warning(
-            f"{len(voters)} voters, wanted {told.wanted_members}",
+            f"{told.voters} voters, wanted {told.wanted_members}",
             evidence=_waits(view, "no-peer-to-add")
             or ", ".join(f"{m.name} is a learner" for m in told.members if m.role == "learner")
             or "none joins",

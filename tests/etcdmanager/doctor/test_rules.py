@@ -189,7 +189,7 @@ CASES = {
     "EM044": told(hashes={"odd": ["c"]}),
     "EM045": told(row("a"), row("b"), row("c", dbSizeBytes=7 * GIB, dbInUseBytes=7 * GIB)),
     "EM046": told(row("a"), row("b"), row("c", version="3.5.30")),
-    "EM047": told(row("a"), row("b"), row("c", role="learner"), voters=3),
+    "EM047": told(row("a"), row("b"), row("c", role="learner"), voters=1, wanted={"members": 3, "version": "3.5.16"}),
     "EM048": told(row("a"), row("b"), row("c"), row("d"), voters=4),
     "EM049": told(row("a", raftIndex=900_000), row("b", raftIndex=900_000), row("c")),
     "EM050": in_store(backups=Verdict(level=Level.CRITICAL, message="there are no backups", age=None)),
