@@ -30,7 +30,7 @@ from etcdmanager.member.intent import IntentFile, RestoreIntent
 from etcdmanager.member.layout import Layout
 from etcdmanager.member.process import GRACE, HURRY, EtcdProcess
 from etcdmanager.member.state import KeptState, StateFile, StoredState
-from etcdmanager.member.step import MemberView, RunningEtcd, next_step, restart_pause, unexplained_data
+from etcdmanager.member.step import MemberView, RunningEtcd, fenced_until, next_step, restart_pause, unexplained_data
 from etcdmanager.member.trash import KEEP
 from etcdmanager.peering.messages import EtcdState, Hold
 from etcdmanager.spec import EtcdNode, ManagerConfig
@@ -293,7 +293,7 @@ class Member:
             process=running,
             wanted_settings=settings,
             binary_problem=problem,
-            not_before=self._not_before(),
+            not_before=self._not_before(stored, intent),
         )
         return Look(view=view, disk=disk)
 
@@ -309,11 +309,12 @@ class Member:
             return "", str(error)
         return digest, ""
 
-    def _not_before(self) -> datetime | None:
+    def _not_before(self, stored: StoredState, intent: RestoreIntent | None) -> datetime | None:
         ended = self.process.last_exit_at
         pause = restart_pause(self.process.failures)
         after_exit = ended + pause if ended is not None and pause else None
-        return max((moment for moment in (after_exit, self._failed_until) if moment is not None), default=None)
+        fenced = fenced_until(stored, intent, ended=ended)
+        return max((moment for moment in (after_exit, self._failed_until, fenced) if moment is not None), default=None)
 
     def _command(self, state: EtcdState) -> tuple[EtcdBinaries, EtcdCommand]:
         binaries = self.binaries.find(state.etcd_version)

@@ -174,6 +174,9 @@ _FIRST_PAUSE = timedelta(seconds=1)
 #: The Go program tries every 10 s for ever; a crash loop is given up to a minute.
 _LONGEST_PAUSE = timedelta(seconds=60)
 
+#: From the fence to the swap it takes a leader two looks; another leader, where that one dies, twenty seconds more.
+FENCED_FOR = timedelta(minutes=1)
+
 
 def next_step(view: MemberView) -> Step:
     """Return the one next step; total over all views."""
@@ -189,6 +192,18 @@ def restart_pause(failures: int) -> timedelta:
     if failures <= 1:
         return timedelta(0)
     return min(_LONGEST_PAUSE, _FIRST_PAUSE * (1 << min(failures - 2, 16)))
+
+
+def fenced_until(stored: StoredState, intent: RestoreIntent | None, *, ended: datetime | None) -> datetime | None:
+    """Return until when etcd stays down although it is wanted: it was fenced, and restored data lies ready to take the place of its own.
+
+    It would serve nobody, and its start, which reads the whole database, would only make the swap wait. A restore that comes to nothing
+    lets it out of quarantine, and where nobody decides anything for a minute, it starts all the same. `ended` is when it ended last;
+    None: nobody knows, or it never ran.
+    """
+    prepared = intent is not None and intent.phase is RestorePhase.PREPARED
+    fenced = isinstance(stored, KeptState) and stored.state.cluster is not None and stored.state.quarantined
+    return ended + FENCED_FOR if prepared and fenced and ended is not None else None
 
 
 def unexplained_data(view: MemberView) -> Hold | None:

@@ -10,6 +10,7 @@ import pytest
 
 from agents.errors import AgentError, BusyError, NotFoundError, RefusedError
 from etcdmanager.etcd.client import EtcdClient
+from etcdmanager.leader.observe import peer_from_description
 from etcdmanager.member.intent import IntentFile
 from etcdmanager.peering import messages as m
 from etcdmanager.spec import ClusterSpec
@@ -113,6 +114,29 @@ def test_an_aborted_restore_leaves_nothing(world: World) -> None:
             with pytest.raises(NotFoundError):
                 await one.handlers.commit_restore("T2", HEADER, caller=None)
             await wait_serving(client, deadline=timedelta(seconds=1))
+
+    asyncio.run(scenario())
+
+
+def test_a_fenced_member_stays_down_for_the_swap_and_serves_again_when_it_is_let_out(world: World) -> None:
+    async def scenario() -> None:
+        async with running_member(world, "etcd-a", "127.0.0.1") as one, one.client() as client:
+            await form(one)
+            await wait_serving(client)
+            await client.put(b"key", b"value")
+            backup = await back_up(one)
+            await one.handlers.prepare_restore(prepare_request(backup, one), HEADER, caller=None, report=silent)
+
+            await one.handlers.reconfigure(m.ReconfigureRequest(quarantined=True), HEADER, caller=None)
+            description = await one.handlers.describe()
+            assert (description.process.running, description.disk.data_tokens) == (False, ("T1",))
+            assert peer_from_description(description).quarantined
+            assert not peer_from_description(description).exposed
+
+            await one.handlers.reconfigure(m.ReconfigureRequest(quarantined=False), HEADER, caller=None)
+            await wait_serving(client)
+            await one.handlers.abort_restore("T2", HEADER, caller=None)
+            assert await value(client, b"key") == b"value"
 
     asyncio.run(scenario())
 

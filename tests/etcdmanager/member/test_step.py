@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from etcdmanager.member import step as steps
 from etcdmanager.member.intent import RestoreIntent
 from etcdmanager.member.state import DamagedState, KeptState, NoState, StoredState
-from etcdmanager.member.step import MemberView, RunningEtcd, next_step, restart_pause, unexplained_data
+from etcdmanager.member.step import FENCED_FOR, MemberView, RunningEtcd, fenced_until, next_step, restart_pause, unexplained_data
 from etcdmanager.peering.messages import EtcdCluster, EtcdState, RestorePhase
 from etcdmanager.spec import EtcdNode
 
@@ -251,3 +251,15 @@ def test_the_drawing_names_every_step() -> None:
     for kind in steps.Step.__args__:
         if kind not in RESTING:
             assert kind.__name__ in drawing, kind
+
+
+@pytest.mark.parametrize("phase", list(RestorePhase))
+@pytest.mark.parametrize("quarantined", [False, True])
+def test_only_a_fenced_member_with_restored_data_at_hand_stays_down_and_for_a_minute_only(phase: RestorePhase, quarantined: bool) -> None:
+    stored, intent = KeptState(cluster_state("T", quarantined=quarantined)), restore_intent(phase)
+    waits = quarantined and phase is RestorePhase.PREPARED
+
+    assert fenced_until(stored, intent, ended=NOW) == (NOW + FENCED_FOR if waits else None)
+    assert fenced_until(stored, intent, ended=None) is None
+    assert fenced_until(stored, None, ended=NOW) is None
+    assert fenced_until(NoState(), intent, ended=NOW) is None
