@@ -79,6 +79,10 @@ class LocalStore:
     def write(self, key: str, content: bytes | Iterable[bytes]) -> None:
         """Create or replace a blob, all or nothing; an error from the iterable of pieces passes through and changes nothing."""
         path = self._path(key)
+        if not isinstance(content, bytes) and path.parent != self._root:
+            # A large blob often has a directory of its own, into which nothing is ever written again once its writer died.
+            for directory in (entry for entry in path.parent.parent.glob("*/") if entry != path.parent):
+                _remove_leftovers(directory)
         partial = self._write_partial(key, (content,) if isinstance(content, bytes) else content)
         with self._mapped(key), _removed_at_the_end(partial), self._locked(path.parent):
             partial.replace(path)

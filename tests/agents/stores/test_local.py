@@ -43,6 +43,20 @@ def test_old_leftovers_are_removed_by_the_next_write_and_young_ones_are_not(tmp_
     assert young.exists()
 
 
+def test_a_large_blob_removes_what_died_in_the_directories_beside_its_own(tmp_path: Path) -> None:
+    for name in ("old", "young"):
+        LocalStore(tmp_path).write(f"{name}/whole", b"1")
+        (tmp_path / name / ".partial-x").write_bytes(b"half")
+    two_days_ago = (tmp_path / "young" / ".partial-x").stat().st_mtime - timedelta(days=2).total_seconds()
+    os.utime(tmp_path / "old" / ".partial-x", (two_days_ago, two_days_ago))
+
+    LocalStore(tmp_path).write("new/large", iter([b"1", b"2"]))
+
+    assert not (tmp_path / "old" / ".partial-x").exists()
+    assert (tmp_path / "young" / ".partial-x").exists()
+    assert [entry.key for entry in LocalStore(tmp_path).list()] == ["new/large", "old/whole", "young/whole"]
+
+
 def test_a_writer_that_is_killed_between_two_pieces_leaves_the_old_blob(tmp_path: Path) -> None:
     LocalStore(tmp_path).write("a", b"old")
     program = f"""
