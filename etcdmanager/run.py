@@ -29,6 +29,7 @@ from agents.exit_codes import ExitCode
 from agents.host.local import LocalHost
 from agents.host.protocol import Host
 from agents.stores.url import open_store
+from etcdmanager.backups.encryption import keys_of
 from etcdmanager.backups.retention import Retention
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.connections import EtcdConnections, GossipGroup
@@ -158,7 +159,7 @@ class Manager:
             group=group,
             etcds=etcds,
             control=ControlStore(store),
-            backups=BackupStore(store),
+            backups=BackupStore(store, keys=keys_of(self._key_file())),
         )
         leader = self._leader(around, lock)
         recorder = Recorder(History(store), identity.peer_id, is_leader=lambda: leader.news.leading)
@@ -217,6 +218,11 @@ class Manager:
         policy = BackupPolicy(interval=config.backup_interval)
         observer = Observer(around, retention=retention, policy=policy, static_spec=static, upkeep=upkeep)
         return LeaderLoop(around, lock, observer, Executor(around), dns_suffix=config.dns_suffix)
+
+    def _key_file(self) -> str:
+        """Return the file with the keys of backups, "" for none; it is read when it is needed, so that a missing one stops no etcd."""
+        path = self._config.backup_encryption_key_file
+        return self._host.local_path(path) if path else ""
 
     async def _let_go(self, lock: LeaderLock) -> None:
         """Give the leadership up, so that the others need not wait for the lock to expire; not being able to is no failure."""
