@@ -14,6 +14,7 @@ from typing import assert_never
 from agents.versions import Version
 from etcdmanager.control.commands import BackupRequest, Claim, Formation, RestoreCommand
 from etcdmanager.control.member_requests import MemberRequest
+from etcdmanager.control.pause import Pause
 from etcdmanager.etcd.answers import Member
 from etcdmanager.etcd.features import line
 from etcdmanager.leader import actions as a
@@ -132,6 +133,8 @@ class World:
     restarts: list[tuple[str, str]] = field(default_factory=list)
     #: How wrong the clock is by which members name backups.
     skew: timedelta = timedelta()
+    #: What an operator wants: nothing begun for a while.
+    pause: Pause | None = None
     #: Raises to make an effect on a peer fail.
     refuse: Callable[[str, a.Action], Exception | None] = lambda _peer, _action: None
     _tokens: int = 0
@@ -186,6 +189,7 @@ class World:
             unhealthy_since=tuple(sorted(self.unhealthy.items())),
             probes=self._probes(),
             member_requests=tuple(self.member_requests),
+            pause=self.pause,
         )
         self.upkeep = self.upkeep.with_revision(self.now, self.revision)
         asked = cluster_version_matters(view)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 
 from etcdmanager.control.commands import RestoreCommand
@@ -13,7 +14,7 @@ from etcdmanager.leader.paused import may_while_paused
 from etcdmanager.leader.view import ClusterView, Queued
 from etcdmanager.spec import ClusterSpec
 from tests.etcdmanager.leader.views import BACKUPS, views
-from tests.simulator.world import START, running_world
+from tests.simulator.world import START, queue_restore, running_world
 
 PAUSE = Pause(until=START + timedelta(hours=1), by="root@cp-a", since=START, reason="INC-1")
 #: What begins something, by name: the allow-list must not grow over it.
@@ -75,3 +76,37 @@ def test_a_queued_restore_waits_and_backups_go_on() -> None:
 
     assert isinstance(held.action, a.TakeBackup)
     assert f"held back: restore of {BACKUPS[0]}" in held.remarks[0].reason
+
+
+@pytest.mark.parametrize("rounds", range(1, 16))
+def test_a_restore_that_was_claimed_before_the_pause_is_finished_in_it(rounds: int) -> None:
+    world = running_world(3)
+    world.settle()
+    command = queue_restore(world)
+    for _ in range(rounds):
+        world.round()
+    begun = any(queued.claim is not None for queued in world.queue) or command.name in world.receipts
+    world.pause = replace(PAUSE, until=world.now + timedelta(days=1))
+    world.settle()
+
+    assert (command.name in world.receipts) == begun
+    assert not [disk.id for disk in world.disks.values() if disk.quarantined]
+
+
+def test_a_member_that_is_lost_is_replaced_when_the_pause_is_over_and_not_before() -> None:
+    world = running_world(3)
+    world.settle()
+    world.pause = replace(PAUSE, until=world.now + timedelta(minutes=30))
+    world.disks["etcd-c"].token = ""
+    world.disks["etcd-c"].member_id = 0
+    before = dict(world.clusters)
+    while world.now < world.pause.until - timedelta(minutes=1):
+        world.round()
+        world.tick(timedelta(minutes=2))
+    assert {token: sorted(rows) for token, rows in world.clusters.items()} == {token: sorted(rows) for token, rows in before.items()}
+    assert not [line for line in world.history if "remove" in line.lower()]
+
+    world.now = world.pause.until
+    world.settle(200)
+
+    assert len(world.serving(world.disks["etcd-a"].token)) == 3
