@@ -7,9 +7,12 @@ from agents.errors import NotFoundError
 from agents.host.protocol import Host
 from agents.status import Status, read_status, status_path
 from nodeup.lock import is_locked
-from nodeup.observe import hostname
-from nodeup.progress import LAST_RUN, boot_id
+from nodeup.resources.protocol import STATE_DIRECTORY
 from nodeup.status_view import StatusView
+from nodeup.this_machine import boot_id, hostname
+
+#: The last status of the last attempt that ended; it outlives a reboot.
+LAST_RUN = f"{STATE_DIRECTORY}/last-run.json"
 
 
 def latest_view(host: Host, clock: Clock) -> StatusView:

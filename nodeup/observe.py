@@ -36,6 +36,7 @@ from nodeup.facts import (
 from nodeup.facts_file import MachineFacts, NetworkFacts, network_facts_text, parse_facts
 from nodeup.resources.mount import mounts
 from nodeup.resources.protocol import STATE_DIRECTORY
+from nodeup.this_machine import hostname
 
 #: What the last apply learned from the network.
 NETWORK_FACTS = f"{STATE_DIRECTORY}/network-facts.json"
@@ -94,15 +95,6 @@ def remembered_network(host: Host, cloud: str) -> NetworkFacts:
             hint="give --facts FILE, or run `nodeup apply` on the machine once",
         )
     return NetworkFacts(hostname_addresses=_from_hosts_file(host, hostname(host)), cloud=OtherCloudFacts())
-
-
-def hostname(host: Host) -> str:
-    """Return the machine's name: what its kernel says, or where it has none, being a directory, its /etc/hostname."""
-    for path in ("/proc/sys/kernel/hostname", "/etc/hostname"):
-        named = text_if_there(host, path).strip()
-        if named:
-            return named
-    return socket.gethostname()
 
 
 def _check_answers(cloud: str, facts: CloudFacts) -> None:

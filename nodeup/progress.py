@@ -23,18 +23,16 @@ from agents.timestamps import format_timestamp
 from nodeup.bootstrap.refusal import Refusal
 from nodeup.engine.converge import Outcome, Result, Status
 from nodeup.engine.report import result_summary, timeline
-from nodeup.resources.protocol import STATE_DIRECTORY
+from nodeup.last_status import LAST_RUN
+from nodeup.this_machine import boot_id
 
 log = logging.getLogger(__name__)
 
 #: How old the status file may become while steps start and end; each write costs an fsync.
 WRITE_EVERY = timedelta(seconds=1)
 CONSOLE = Path("/dev/console")
-#: The last status of the last attempt that ended; it outlives a reboot.
-LAST_RUN = f"{STATE_DIRECTORY}/last-run.json"
 #: The consoles of the kernel, by name; the last one is /dev/console.
 ACTIVE_CONSOLES = "/sys/class/tty/console/active"
-BOOT_ID = "/proc/sys/kernel/random/boot_id"
 #: Of these only the serial ones are written to besides /dev/console: clouds record those, screens nobody reads.
 _SERIAL = ("ttyS", "ttyAMA", "hvc", "xvc")
 #: How many of the slowest kinds of steps the last line on the console names.
@@ -211,14 +209,6 @@ class Progress:
                 # A full disk must not hide what failed because of it.
                 log.warning("the status could not be written: %s", error)
             self._written = self._clock.monotonic()
-
-
-def boot_id(host: Host) -> str:
-    """Return what the kernel calls this boot; "" below a directory."""
-    try:
-        return host.read(BOOT_ID).decode(errors="replace").strip()
-    except NotFoundError:
-        return ""
 
 
 def _other_serial_consoles(host: Host) -> tuple[Path, ...]:

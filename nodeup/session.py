@@ -35,7 +35,7 @@ from nodeup.engine.superseded import superseded_pods
 from nodeup.facts import Facts
 from nodeup.facts_file import GivenFacts
 from nodeup.load import CORRECT_SPECIFICATION, OpenBlobs, hinted, load_boot_config, load_node_spec
-from nodeup.observe import hostname, observe
+from nodeup.observe import observe
 from nodeup.planners import context_of, plan
 from nodeup.planners.context import Profile
 from nodeup.rendering import renderable
@@ -44,6 +44,7 @@ from nodeup.resources.former import FormerFile, FormerUnit
 from nodeup.resources.kinds import AnyResource
 from nodeup.spec.boot import BootConfig
 from nodeup.spec.node import NodeSpec
+from nodeup.this_machine import hostname
 
 log = logging.getLogger(__name__)
 

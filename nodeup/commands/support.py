@@ -33,9 +33,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Gather, redact, pack, and write the archive readable by its owner alone."""
     from agents.clock import SystemClock
     from nodeup.machine_conf import unit_environment
-    from nodeup.observe import hostname
     from nodeup.session import open_host
     from nodeup.support import known_secrets, packed, parts
+    from nodeup.this_machine import hostname
 
     options = replace(options_of(arguments), ask_network=False)
     if options.root is None and os.geteuid() != 0:

@@ -8,8 +8,10 @@ from agents.errors import TransientError
 from agents.host.rooted import RootedHost
 from agents.status import read_status, status_path
 from nodeup.engine.converge import Outcome, Result, Status
+from nodeup.last_status import LAST_RUN
 from nodeup.lock import LOCK, is_locked
-from nodeup.progress import ACTIVE_CONSOLES, BOOT_ID, LAST_RUN, Progress
+from nodeup.progress import ACTIVE_CONSOLES, Progress
+from nodeup.this_machine import BOOT_ID
 from tests.fakes.clock import FakeClock
 from tests.fakes.host import FakeHost
 

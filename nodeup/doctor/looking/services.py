@@ -126,7 +126,7 @@ def _listeners(host: Host, table: str) -> Iterator[Listener]:
 
 def _conditions(host: Host) -> Iterator[Condition]:
     """Yield the conditions of this machine's Node, which kubectl asks for with kubelet's own identity; only control planes have kubectl."""
-    from nodeup.observe import hostname
+    from nodeup.this_machine import hostname
 
     name = _node_name(host) or hostname(host)
     argv = ["kubectl", "--kubeconfig", "/var/lib/kubelet/kubeconfig", "--request-timeout=4s", "get", "node", name, "-o", "json"]

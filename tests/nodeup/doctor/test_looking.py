@@ -23,7 +23,7 @@ from nodeup.doctor.looking.services import look_at_logs, look_at_services
 from nodeup.doctor.rules import RULES
 from nodeup.doctor.view import Area, LogLine, Program
 from nodeup.hold import HOLD
-from nodeup.progress import LAST_RUN
+from nodeup.last_status import LAST_RUN
 from tests.fakes.clock import FakeClock
 from tests.fakes.host import FakeHost
 from tests.fakes.run_context import keypair
