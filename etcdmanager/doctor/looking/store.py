@@ -23,6 +23,7 @@ from etcdmanager.leadership.lock import LOCK_KEY, decode
 #: Twice kops' interval of 15 minutes, and the time that a large backup takes.
 BACKUP_AGE = timedelta(minutes=40)
 _PROBES = "_doctor"
+_LEFT_BEHIND = timedelta(hours=1)
 _TELLER = "_status.json"
 
 
@@ -62,21 +63,29 @@ def _probe(control: Store, now: Callable[[], datetime]) -> _Tried:
     """Write, read, list and delete one small object; a step that fails does not keep the next from being tried."""
     key, content = f"{_PROBES}/{secrets.token_hex(8)}", secrets.token_bytes(16)
     ahead: list[timedelta] = []
+    #: What a doctor left that was interrupted.
+    left: list[str] = []
 
     def read() -> None:
         if control.read(key) != content:
             raise VerificationError("what was written is not what is read")
 
     def listed() -> None:
-        entry = next((entry for entry in control.list(_PROBES) if entry.key == key), None)
+        entries = control.list(_PROBES)
+        left.extend(entry.key for entry in entries if entry.key != key and written_at - entry.modified > _LEFT_BEHIND)
+        entry = next((entry for entry in entries if entry.key == key), None)
         if entry is None:
             raise NotFoundError("what was written is not listed")
         ahead.append(written_at - entry.modified)
 
+    def delete() -> None:
+        for one in (key, *left):
+            control.delete(one)
+
     written_at = now()
     steps = list(_steps([("write", lambda: control.write(key, content)), ("read", read), ("list", listed)]))
     if not steps[0].error:
-        steps += _steps([("delete", lambda: control.delete(key))])
+        steps += _steps([("delete", delete)])
     return _Tried(steps=tuple(steps), ahead=ahead[0] if ahead else NOT_LOOKED_AT)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -66,6 +67,15 @@ def test_the_probe_leaves_nothing_behind(store: LocalStore) -> None:
     assert not isinstance(view.clock_ahead, Unknown)
     assert abs(view.clock_ahead) < timedelta(seconds=2)
     assert {entry.key for entry in store.list()} == before
+
+
+def test_what_an_interrupted_doctor_left_is_deleted_by_the_next(store: LocalStore, tmp_path: Path) -> None:
+    store.write("control/_doctor/old", b"")
+    store.write("control/_doctor/young", b"")
+    os.utime(tmp_path / "store/control/_doctor/old", (0, 0))
+    look_at_store(store, "main", now=now, probe=True)
+
+    assert [entry.key for entry in store.list("control/_doctor")] == ["control/_doctor/young"]
 
 
 def test_without_the_probe_nothing_is_written() -> None:
