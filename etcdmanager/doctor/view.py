@@ -155,6 +155,8 @@ class NodeSeen:
     unit: Observed[UnitSeen] = NOT_LOOKED_AT
     #: None where it never wrote one since boot.
     status: Observed[StatusSeen | None] = NOT_LOOKED_AT
+    #: Names of members that /etc/hosts has wrongly or not at all: "etcd-b.x: has 10.0.0.5, answers at 10.0.0.9".
+    stale_hosts: Observed[tuple[str, ...]] = NOT_LOOKED_AT
     #: Whether the kernel's clock is kept by someone.
     is_synchronized: Observed[bool] = NOT_LOOKED_AT
     speed: Observed[DiskSpeed] = NOT_LOOKED_AT

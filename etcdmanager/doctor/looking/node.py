@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from agents.diagnosis import Observed, Unknown, attempt
+from agents.diagnosis import NOT_LOOKED_AT, Observed, Unknown, attempt
 from agents.errors import AgentError, NotFoundError, TransientError
 from agents.host.protocol import FileKind, Host
 from agents.status import read_status, status_path
@@ -18,7 +19,7 @@ from etcdmanager.identity import Identity, identify
 from etcdmanager.member.binaries import BinaryShelf
 from etcdmanager.member.layout import Layout
 from etcdmanager.member.state import DamagedState, KeptState, NoState, StateFile, StoredState
-from etcdmanager.spec import ManagerConfig, agent_name
+from etcdmanager.spec import ManagerConfig, agent_name, host_name
 
 _WITHIN = timedelta(seconds=5)
 _MYID = "myid"
@@ -49,6 +50,7 @@ def look_at_node(host: Host, config: ManagerConfig, etcd: str, *, now: Callable[
         etcds=attempt(lambda: tuple(str(found.version) for found in BinaryShelf(host, config.binaries).all())),
         unit=attempt(lambda: _unit(host, etcd)),
         status=attempt(lambda: _status(host, config)),
+        stale_hosts=attempt(lambda: _stale_hosts(host, config)) if config.dns_suffix else NOT_LOOKED_AT,
         is_synchronized=attempt(lambda: _is_synchronized(host)),
         speed=_then(known, lambda one: disk_speed(fetch_metrics(config, one, now()))),
     )
@@ -138,6 +140,40 @@ def _status(host: Host, config: ManagerConfig) -> StatusSeen | None:
         restarts=restarts if isinstance(restarts, int) else 0,
         last_exit=str(rows.get("lastExit") or ""),
     )
+
+
+def _stale_hosts(host: Host, config: ManagerConfig) -> tuple[str, ...]:
+    """Return which members' names /etc/hosts has otherwise than where their managers answer, by this node's manager."""
+    status = read_status(host, config.status_file or status_path(agent_name(config.cluster_name)))
+    expected: dict[str, set[str]] = {}
+    peers = status.details.get("peers")
+    for row in peers if isinstance(peers, list) else []:
+        if isinstance(row, dict) and row.get("healthy") is True and isinstance(row.get("endpoints"), list):
+            addresses = {str(one).rpartition(":")[0].strip("[]") for one in row["endpoints"]}
+            expected[host_name(str(row.get("id", "")), config.dns_suffix)] = {one for one in addresses if _is_address(one)}
+    return stale_names(host.read("/etc/hosts").decode(errors="replace"), expected)
+
+
+def stale_names(hosts: str, expected: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+    """Return a sentence for each name that a hosts file does not lead to an expected address, where any is expected. Pure."""
+    found: dict[str, set[str]] = {}
+    for line in hosts.splitlines():
+        address, *names = line.partition("#")[0].split() or [""]
+        for name in names:
+            found.setdefault(name, set()).add(address)
+    return tuple(
+        f"{name}: has {', '.join(sorted(found.get(name, ()))) or 'nothing'}, answers at {', '.join(sorted(addresses))}"
+        for name, addresses in sorted(expected.items())
+        if addresses and not found.get(name, set()) & set(addresses)
+    )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_synchronized(host: Host) -> bool:

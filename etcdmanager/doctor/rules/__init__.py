@@ -52,5 +52,6 @@ RULES: tuple[Rule[DoctorView], ...] = (
     Rule(id="EM070", title="the wanted etcd is not installed here", check=node.no_etcd),
     Rule(id="EM071", title="the manager's service does not run, or is restarted often", check=node.service),
     Rule(id="EM072", title="this node's manager is stuck or cannot go on, or its etcd ends by itself", check=node.stuck),
+    Rule(id="EM074", title="/etc/hosts has a member's name wrongly, or not at all", check=node.stale_hosts),
     Rule(id="EM073", title="etcd's disk is slow", check=node.slow_disk),
 )

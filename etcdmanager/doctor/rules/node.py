@@ -217,6 +217,17 @@ def stuck(view: DoctorView) -> Iterator[Found]:
         )
 
 
+def stale_hosts(view: DoctorView) -> Iterator[Found]:
+    """A member's name leads elsewhere, or nowhere."""
+    found = view.node.stale_hosts
+    if not isinstance(found, Unknown) and found:
+        yield warning(
+            "/etc/hosts leads to other machines than the members' managers answer at",
+            evidence="; ".join(found),
+            fix="the leading manager tells the addresses every minute; does one lead, and who else writes /etc/hosts?",
+        )
+
+
 def unsynchronized(view: DoctorView) -> Iterator[Found]:
     """Nothing keeps the clock."""
     if view.node.is_synchronized is False:

@@ -18,7 +18,7 @@ from agents.timestamps import format_timestamp
 from etcdmanager.cli import main_with
 from etcdmanager.control.history import History
 from etcdmanager.control.store import ControlStore
-from etcdmanager.doctor.looking.node import look_at_node
+from etcdmanager.doctor.looking.node import look_at_node, stale_names
 from etcdmanager.doctor.looking.store import look_at_store
 from etcdmanager.doctor.view import Marker, ProbeStep, VolumeProblem
 from etcdmanager.flags import config_from
@@ -185,6 +185,18 @@ def test_a_data_directory_without_an_id_is_not_given_one(tmp_path: Path) -> None
 
     assert isinstance(seen.volume, VolumeProblem)
     assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "stale"),
+    [
+        ("10.0.0.9\tb.x c.x\n", ()),
+        ("10.0.0.5 b.x # moved\n", ("b.x: has 10.0.0.5, answers at 10.0.0.9",)),
+        ("# 10.0.0.9 b.x\n\n", ("b.x: has nothing, answers at 10.0.0.9",)),
+    ],
+)
+def test_a_name_that_leads_elsewhere_is_stale(hosts: str, stale: tuple[str, ...]) -> None:
+    assert stale_names(hosts, {"b.x": ["10.0.0.9"], "d.x": []}) == stale
 
 
 def test_a_damaged_configuration_is_no_reason_to_see_nothing(run: Run, tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ NODE = NodeSeen(
     etcds=("3.5.16",),
     unit=UnitSeen(active="active", sub="running", restarts=0),
     status=STATUS,
+    stale_hosts=(),
     is_synchronized=True,
     speed=DiskSpeed(fsync_p99=0.004, commit_p99=0.010),
 )
@@ -203,6 +204,7 @@ CASES = {
     "EM070": on_node(etcds=("3.4.23", "3.5.1")),
     "EM071": on_node(unit=UnitSeen(active="failed", sub="failed", restarts=3)),
     "EM072": on_node(status=replace(STATUS, updated=ago(minutes=9))),
+    "EM074": on_node(stale_hosts=("etcd-b.x: has nothing, answers at 10.0.0.9",)),
     "EM073": on_node(speed=DiskSpeed(fsync_p99=0.080, commit_p99=None)),
 }
 
