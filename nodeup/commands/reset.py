@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _STAYS = (
     "What stays: packages, programs out of archives (containerd, crictl, etcd), nodeup itself, which no boot starts any more until "
-    "`nodeup install`, kernel parameters until a reboot, lines in /etc/hosts, files that stood there before nodeup, etcd's volumes, and "
-    "all backups."
+    "`nodeup install`, kernel parameters until a reboot, lines in /etc/hosts, files that stood there before nodeup, the machine's own key "
+    "(kops toolbox enroll), etcd's volumes, and all backups."
 )
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from agents.documents import as_list, as_mapping, load_yaml
 from agents.errors import AgentError
 from agents.host.protocol import Host
+from nodeup.bootstrap.tokens import MACHINE_KEY
 from nodeup.engine.owned import read_manifest
 from nodeup.reset.steps import IMAGE_TREES, TREES, ResetView
 from nodeup.resources.mount import mounts
@@ -23,6 +24,8 @@ _PROTOKUBE = "/etc/node-agents/protokube.yaml"
 _DROP_INS = "/etc/node-agents/protokube.d"
 #: The identity marker at the root of each etcd volume (docs/contracts.md).
 MARKER = ".etcd-volume.json"
+#: What `kops toolbox enroll` made, and no apply can make again: without it a machine on bare metal never joins any more.
+STAYS = MACHINE_KEY
 #: Where kops and protokube mount etcd volumes; backups of metal are there, too.
 _VOLUME_PLACES = ("/mnt/master-", "/mnt/disks")
 
@@ -41,6 +44,9 @@ def look(host: Host) -> ResetView:
         nft_tables=tuple(_tables(_said(host, "nft", "list", "tables"))),
         has_ipvs=len(_text(host, "/proc/net/ip_vs").splitlines()) > 3,
         existing=tuple(path for path in dict.fromkeys(paths) if _is_there(host, path, mounted)),
+        parts=tuple(
+            (tree, tuple(_without(host, tree, STAYS))) for tree in TREES if _is_or_holds(tree, STAYS) and host.stat(STAYS) is not None
+        ),
         owned=owned,
         protected=tuple(dict.fromkeys(_protected(host, mounted))),
     )
@@ -108,6 +114,19 @@ def _units(listed: str) -> Iterator[str]:
         # NAME LOAD ACTIVE SUB: one that ended, or never ran, needs no stopping.
         if len(words) > 3 and words[0].startswith((*UNITS, RUNTIME)) and words[2] in {"active", "activating", "reloading", "deactivating"}:
             yield words[0]
+
+
+def _is_or_holds(path: str, other: str) -> bool:
+    return path == other or other.startswith(f"{path}/")
+
+
+def _without(host: Host, tree: str, kept: str) -> Iterator[str]:
+    """Yield what a directory holds, whole where it can be, but for one path in it."""
+    for path in (f"{tree}/{name}" for name in _names(host, tree)):
+        if not _is_or_holds(path, kept):
+            yield path
+        elif path != kept:
+            yield from _without(host, path, kept)
 
 
 def _enabled(host: Host) -> Iterator[str]:

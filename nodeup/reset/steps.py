@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from posixpath import normpath
 
-#: What is removed with everything below; nothing in it is an operator's.
+#: What is removed with everything below, but for what `looking` knows to be an operator's.
 TREES = (
     "/etc/kubernetes",
     "/etc/srv/kubernetes",
@@ -69,6 +69,8 @@ class ResetView:
     has_ipvs: bool = False
     #: Those of our trees and files that exist.
     existing: tuple[str, ...] = ()
+    #: (tree, what of it is to go) for those of our trees that hold something that stays.
+    parts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     #: Files and unit files that nodeup wrote, by its own record, where nothing stood before.
     owned: tuple[str, ...] = ()
     #: Where etcd's data, or a backup store, is, or may be.
@@ -256,7 +258,8 @@ def _candidates(view: ResetView, *, keep_images: bool) -> Iterator[str]:
     existing = set(view.existing)
     owned = [path for path in view.owned if path in existing and not _is_ours(path, (*trees, *IMAGE_TREES)) and normpath(path) == path]
     yield from (path for path in owned if path.startswith("/") and path.count("/") > 1)
-    yield from (tree for tree in trees if tree in existing)
+    parts = dict(view.parts)
+    yield from (path for tree in trees if tree in existing for path in parts.get(tree, (tree,)))
 
 
 def _removed(view: ResetView, *, keep_images: bool) -> Iterator[str]:

@@ -139,6 +139,20 @@ def test_what_the_next_boot_would_start_is_disabled_though_it_does_not_run() -> 
     assert {step.unit for step in steps if isinstance(step, StopUnit)} == {"kops-configuration.service", "kubelet.service"}
 
 
+def test_the_key_by_which_the_machine_was_enrolled_stays_and_nothing_else_beside_it() -> None:
+    host = machine()
+    key = "/etc/kubernetes/kops/pki/machine/private.pem"
+    host.write(key, b"key")
+    host.write("/etc/kubernetes/kops/pki/other", b"")
+    host.write("/etc/kubernetes/kops/x", b"")
+
+    outcomes = run(host)
+
+    assert all(not outcome.error for outcome in outcomes)
+    assert [path for path in host.files() if path.startswith("/etc/kubernetes")] == [key]
+    assert run(host) == ()
+
+
 def test_an_etcd_member_is_seen() -> None:
     assert etcd_members(machine()) == ("main",)
     assert etcd_members(FakeHost()) == ()
