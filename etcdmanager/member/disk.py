@@ -13,7 +13,8 @@ from agents.errors import NotFoundError
 from agents.host.os_errors import os_errors
 from agents.host.protocol import FileKind, Host
 from etcdmanager.member.layout import INCOMING_PREFIX, UNFINISHED_PREFIX, UNFINISHED_SUFFIX, Layout
-from etcdmanager.member.trash import TrashEntry, free_name, to_delete
+from etcdmanager.member.state import DamagedState, KeptState, StateFile
+from etcdmanager.member.trash import TrashEntry, bare_token, free_name, to_delete
 from etcdmanager.peering.messages import DiskReport
 
 log = logging.getLogger(__name__)
@@ -101,14 +102,32 @@ class MemberDisk:
             self._host.make_directory(self._layout.data, mode=0o700)
 
     def collect_trash(self, *, keep: int, free_bytes_wanted: int) -> tuple[str, ...]:
-        """Delete the oldest trash beyond the newest `keep`; return the names. See `etcdmanager.member.trash` for the rule."""
+        """Delete the oldest trash beyond the newest `keep`, and the keys of what is gone; return the trash's names.
+
+        See `etcdmanager.member.trash` for the rule.
+        """
         entries = self.trash_entries()
         room = self._room()
         doomed = to_delete(entries, keep=keep, free_bytes=room.f_bavail * room.f_frsize, free_bytes_wanted=free_bytes_wanted)
         for entry in doomed:
             self._delete(f"{self._layout.trash}/{entry.name}")
             log.info("deleted %s/%s (%d bytes, of %s)", self._layout.trash, entry.name, entry.size_bytes, entry.modified_ns)
+        self._collect_certificates()
         return tuple(entry.name for entry in doomed)
+
+    def _collect_certificates(self) -> None:
+        """Delete the certificates and keys of incarnations of which nothing lies here any more; none where the state cannot be read."""
+        stored = StateFile(self._host, self._layout).read()
+        if isinstance(stored, DamagedState):
+            return
+        view = self.view()
+        wanted = view.data | view.incoming | view.unfinished | {bare_token(name) for name in view.trash} | view.trash
+        if isinstance(stored, KeptState) and stored.state.cluster is not None:
+            wanted |= {stored.state.cluster.token}
+        for token in self._names(self._layout.pki):
+            if token not in wanted:
+                self._delete(f"{self._layout.pki}/{token}")
+                log.info("deleted %s/%s: nothing of that cluster lies here any more", self._layout.pki, token)
 
     def trash_entries(self) -> tuple[TrashEntry, ...]:
         """Return what is in the trash, with sizes; it walks the directories."""

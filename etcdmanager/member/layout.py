@@ -47,6 +47,11 @@ class Layout:
         return f"{self.base}/data-trashcan"
 
     @property
+    def pki(self) -> str:
+        """The directory of etcd's certificates, by cluster token."""
+        return f"{self.base}/pki"
+
+    @property
     def intent(self) -> str:
         """The journal of a restore."""
         return f"{self.base}/restore-intent.json"
@@ -85,7 +90,7 @@ class Layout:
 
     def pki_of(self, token: str) -> str:
         """Return the directory of etcd's certificates."""
-        return f"{self.base}/pki/{checked_token(token)}"
+        return f"{self.pki}/{checked_token(token)}"
 
 
 def checked_token(token: str) -> str:

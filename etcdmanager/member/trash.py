@@ -6,6 +6,7 @@ the newest of all stays whatever the disk says. Without a bound a loop of failed
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -47,3 +48,8 @@ def free_name(token: str, taken: Collection[str]) -> str:
     while f"{token}-{number}" in taken:
         number += 1
     return f"{token}-{number}"
+
+
+def bare_token(name: str) -> str:
+    """Return the cluster token that `free_name` made this name from; a token that ends like a number comes back shorter."""
+    return re.sub(r"-\d+$", "", name)

@@ -141,6 +141,23 @@ def test_the_disk_tells_what_lies_there(layout: Layout) -> None:
     assert not disk.is_empty()
 
 
+def test_keys_stay_as_long_as_anything_of_their_cluster_and_no_longer(layout: Layout) -> None:
+    disk = MemberDisk(LocalHost(), layout)
+    StateFile(LocalHost(), layout).write(STATE)
+    for name in ("data/D", "data/.incoming-I", "data/..incoming-U.work", "data-trashcan/X", "data-trashcan/Y-1"):
+        (Path(layout.base) / name).mkdir(parents=True)
+    for token in ("T", "D", "I", "U", "X", "Y", "gone", "gone-2"):
+        (Path(layout.pki) / token / "peers").mkdir(parents=True)
+        (Path(layout.pki) / token / "peers/me.key").touch()
+    disk.collect_trash(keep=3, free_bytes_wanted=0)
+    assert sorted(path.name for path in Path(layout.pki).iterdir()) == ["D", "I", "T", "U", "X", "Y"]
+    Path(layout.state).write_bytes(b"")
+    disk.archive("D")
+    (Path(layout.base) / "data-trashcan/D").rmdir()
+    disk.collect_trash(keep=3, free_bytes_wanted=0)
+    assert (Path(layout.pki) / "D").exists(), "whose state cannot be read, of that nothing is thrown away"
+
+
 entries = st.lists(
     st.builds(TrashEntry, name=st.text("abc", min_size=1), modified_ns=st.integers(0, 9), size_bytes=st.integers(0, GIB)),
     max_size=8,
