@@ -19,7 +19,8 @@ from etcdmanager.spec import ManagerConfig
 
 #: Go's file; it is read where neither a flag nor a volume names us, and written once.
 _MYID = "myid"
-_LOCK_FILE = "manager.lock"
+#: Only managers of this project have it open.
+LOCK_FILE = "manager.lock"
 #: What protokube puts at the root of a volume (docs/contracts.md); without it, what is at the mount point is not the volume.
 _MARKER = ".etcd-volume.json"
 
@@ -100,7 +101,7 @@ class DataDirectoryLock:
     def __init__(self, host: Host, data_dir: str) -> None:
         host.make_directory(data_dir, mode=0o700)
         self._data_dir = data_dir
-        self._path = host.local_path(f"{data_dir}/{_LOCK_FILE}")
+        self._path = host.local_path(f"{data_dir}/{LOCK_FILE}")
         #: A random name of this data directory, made once: of two managers with one id it tells which is which.
         self.disk_id = ""
         # Not inherited by etcd (PEP 446), which outlives us.

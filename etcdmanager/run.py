@@ -37,6 +37,7 @@ from etcdmanager.control.history import History
 from etcdmanager.control.store import CONTROL, ControlStore
 from etcdmanager.deltas.keeper import DeltaKeeper
 from etcdmanager.etcd.client import ClientTls
+from etcdmanager.former_owner import give_way
 from etcdmanager.identity import DataDirectoryLock, Identity, identify
 from etcdmanager.leader.execute import Executor
 from etcdmanager.leader.group import Surroundings
@@ -115,7 +116,8 @@ class Manager:
         identity = await asyncio.to_thread(identify, self._config, self._host)
         held = await asyncio.to_thread(DataDirectoryLock, self._host, identity.data_dir)
         try:
-            await self._run(daemon, identity, held)
+            if await give_way(self._config, identity, self._host, daemon=daemon, clock=self._clock):
+                await self._run(daemon, identity, held)
         finally:
             held.release()
 

@@ -26,6 +26,7 @@ from etcdmanager.member.binaries import BinaryShelf, EtcdBinaries
 from etcdmanager.member.certificates import CertificateShelf, EtcdAuthorities, Terms
 from etcdmanager.member.command_line import EtcdCommand, EtcdSettings, TlsFiles, etcd_command, settings_digest
 from etcdmanager.member.disk import DiskView, MemberDisk
+from etcdmanager.member.holders import Holder, holders_of, listeners_at
 from etcdmanager.member.intent import IntentFile, RestoreIntent
 from etcdmanager.member.layout import Layout
 from etcdmanager.member.process import GRACE, HURRY, EtcdProcess
@@ -43,6 +44,8 @@ _T = TypeVar("_T")
 TICK = timedelta(seconds=5)
 #: While etcd has not written its log yet: the state says so only until it has (B-18).
 _SOON = timedelta(milliseconds=250)
+#: While another process is on our data, or at our ports: it ends without telling us.
+_BLOCKED = timedelta(seconds=1)
 #: How often certificates are compared with what they should say, and the trash with what may stay.
 _HOUSEKEEPING = timedelta(hours=1)
 #: More steps than any path through the table has; a loop that takes more is going in circles.
@@ -217,7 +220,7 @@ class Member:
                 return max(timedelta(0), min(TICK, until - self.setup.clock.now()))
             case steps.Refuse(hold):
                 self._hold(hold)
-                return TICK
+                return _BLOCKED if look.view.held_by or look.view.port_taken_by else TICK
             case steps.Start(_):
                 await self._start(look)
             case steps.Stop(_, hurry):
@@ -278,6 +281,7 @@ class Member:
             intent_problem = str(error)
         disk = self.disk.view()
         settings, problem = self._wanted(stored)
+        held_by, port_taken_by = self._in_the_way(stored, disk) if self.process.record is None else ("", "")
         view = MemberView(
             now=self.setup.clock.now(),
             name=self.setup.peer_id,
@@ -294,8 +298,21 @@ class Member:
             wanted_settings=settings,
             binary_problem=problem,
             not_before=self._not_before(stored, intent),
+            held_by=held_by,
+            port_taken_by=port_taken_by,
         )
         return Look(view=view, disk=disk)
+
+    def _in_the_way(self, stored: StoredState, disk: DiskView) -> tuple[str, str]:
+        """Return which other process is on our data, and which listens where our etcd would; "" for none."""
+        setup = self.setup
+        held = holders_of(setup.host.local_path(setup.layout.data)) if disk.data else ()
+        listening: tuple[Holder, ...] = ()
+        if isinstance(stored, KeptState) and stored.state.cluster is not None:
+            node = self._node(stored.state)
+            urls = (*node.peer_urls, *node.serving_urls(quarantined=stored.state.quarantined))
+            listening = listeners_at(urls, setup.config.etcd_address)
+        return str(next(iter(held), "")), str(next(iter(listening), ""))
 
     def _wanted(self, stored: StoredState) -> tuple[str, str]:
         if not isinstance(stored, KeptState) or stored.state.cluster is None:

@@ -1,7 +1,11 @@
-"""Which processes of this machine are etcds on our data: read from /proc. It ends nothing and starts nothing."""
+"""Which processes of this machine are etcds on our data: read from /proc. It ends nothing and starts nothing.
+
+Whether any of them is somebody else's is told by `etcdmanager.member.holders`.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +56,60 @@ def inspect(pid: int) -> FoundProcess | None:
 
 
 def find_etcds(data_root: str) -> tuple[FoundProcess, ...]:
-    """Return the etcds whose data directory lies below `data_root`, by pid. It walks all of /proc: for start-up only."""
-    found = (inspect(int(entry.name)) for entry in _PROC.iterdir() if entry.name.isdigit())
-    ours = [item for item in found if item is not None and item.data_dir.startswith(data_root.rstrip("/") + "/")]
-    return tuple(sorted((item for item in ours if Path(item.executable).name == "etcd"), key=lambda item: item.pid))
+    """Return the etcds whose data directory lies in `data_root`, by pid. It walks all of /proc: for start-up only.
+
+    Directories are compared, not paths: an etcd in a container sees ours below /rootfs.
+    """
+    root = identity(data_root)
+    found = (inspect(pid) for pid in pids())
+    etcds = (item for item in found if item is not None and Path(item.executable).name == "etcd" and item.data_dir)
+    ours = [item for item in etcds if root is not None and identity(seen_by(item.pid, str(Path(item.data_dir).parent))) == root]
+    return tuple(sorted(ours, key=lambda item: item.pid))
+
+
+def pids() -> tuple[int, ...]:
+    """Return the processes of this moment."""
+    return tuple(int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
+
+
+def arguments(pid: int) -> tuple[str, ...]:
+    """Return a process' command line; empty for one that is gone, and for a kernel thread."""
+    try:
+        words = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return ()
+    return tuple(word.decode(errors="replace") for word in words if word)
+
+
+def parent(pid: int) -> int | None:
+    """Return the parent's pid; None for a process that is gone, and for one whose parent is not seen from here."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return int(fields[1]) or None if len(fields) > 1 else None
+
+
+def seen_by(pid: int, path: str) -> str:
+    """Return where a path of a process leads, whatever its root directory and its mounts are."""
+    return f"{_PROC}/{pid}/{'root' if path.startswith('/') else 'cwd'}/{path.lstrip('/')}"
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """Return what a file or directory is under any of its paths: device and inode; None where it cannot be looked at."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  a magic link of /proc, which pathlib would take for a path
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def open_files(pid: int) -> tuple[tuple[int, int], ...]:
+    """Return the identities of the files that a process has open; empty where it is gone, or may not be looked at."""
+    directory = _PROC / str(pid) / "fd"
+    try:
+        names = os.listdir(directory)  # noqa: PTH208  names are enough
+    except OSError:
+        return ()
+    return tuple(found for name in names if (found := identity(f"{directory}/{name}")) is not None)

@@ -23,6 +23,7 @@ from agents.documents import as_bool, as_int, as_mapping, as_str, dump_json, loa
 from agents.errors import NotFoundError, SpecError, TransientError
 from agents.host.protocol import Host
 from etcdmanager.member import proc
+from etcdmanager.member.holders import is_anothers
 from etcdmanager.member.step import SERVED
 
 log = logging.getLogger(__name__)
@@ -99,12 +100,13 @@ class EtcdProcess:
         return self._running is not None and self._running.child is None
 
     def adopt(self, data_root: str) -> RunRecord | None:
-        """Take over an etcd that an earlier manager left running on our data; None where there is none.
+        """Take over an etcd that an earlier manager of ours left running on our data; None where there is none.
 
+        One that kops' manager supervises, or that runs in a container, is not taken over: it would be started again, or ended with it.
         One that the run file does not describe is found in /proc; its settings are unknown (""), so it will be restarted.
         """
         known = self._read_record()
-        running = proc.find_etcds(data_root)
+        running = [found for found in proc.find_etcds(data_root) if not is_anothers(found)]
         for found in sorted(running, key=lambda item: known is None or not _same(known, item)):
             record = known if known is not None and _same(known, found) else _unknown_record(found, self._clock.now())
             for other in running:

@@ -22,6 +22,8 @@ there is nothing to do. A kill between any two steps leaves a picture from which
       cluster, but its data is gone and was there before     Hold EM-M3: a new, empty member is never started instead
       cluster, we are not among its nodes                    Hold EM-M4
       cluster, no binary of that version                     Hold EM-M5
+      no etcd of ours, another process on the data           Hold EM-M7, before anything is moved
+      another process listens at etcd's ports                Hold EM-M8
       cluster, its data is here and in the trash             as usual
 """
 
@@ -70,6 +72,9 @@ class MemberView:
     wanted_settings: str = ""
     binary_problem: str = ""
     not_before: datetime | None = None
+    #: Which other process is on the data, or listens where our etcd would; "" for none, and while our etcd runs.
+    held_by: str = ""
+    port_taken_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +250,14 @@ def _damaged_journal(view: MemberView) -> Step | None:
     )
 
 
+def _held(view: MemberView) -> Step | None:
+    """Two etcds never run on one data directory, and nothing is moved away under another."""
+    if view.process is not None or not view.held_by:
+        return None
+    hint = "end it (a pod of kops ends with its manifest in /etc/kubernetes/manifests); nothing is started or moved until then"
+    return Refuse(Hold(code="EM-M7-data-held", reason=view.held_by, hint=hint))
+
+
 def _commit(view: MemberView) -> Step | None:
     intent = view.intent
     if intent is None or intent.phase is not RestorePhase.COMMITTING:
@@ -337,6 +350,9 @@ def _cannot_start(view: MemberView) -> Step | None:
     if view.binary_problem:
         hint = f"install etcd {state.etcd_version} at /opt/etcd-v{state.etcd_version}, or name its directory with --binaries"
         return Refuse(Hold(code="EM-M5-no-binary", reason=view.binary_problem, hint=hint))
+    if view.port_taken_by:
+        hint = "end that process, or give one of the two another port; etcd is started once the port is free"
+        return Refuse(Hold(code="EM-M8-port-taken", reason=view.port_taken_by, hint=hint))
     return None
 
 
@@ -353,8 +369,10 @@ def _cluster_state(view: MemberView) -> EtcdState | None:
     return view.stored.state if isinstance(view.stored, KeptState) and view.stored.state.cluster is not None else None
 
 
-#: The first answer counts. A committed restore goes before all else but an unreadable journal: it explains what lies around.
+#: The first answer counts. Another's data is not touched; then a committed restore goes before all but an unreadable journal: it explains
+#: what lies around.
 RULES: tuple[Callable[[MemberView], Step | None], ...] = (
+    _held,
     _damaged_journal,
     _commit,
     _undo,

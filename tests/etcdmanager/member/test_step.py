@@ -263,3 +263,17 @@ def test_only_a_fenced_member_with_restored_data_at_hand_stays_down_and_for_a_mi
     assert fenced_until(stored, intent, ended=None) is None
     assert fenced_until(stored, None, ended=NOW) is None
     assert fenced_until(NoState(), intent, ended=NOW) is None
+
+
+@given(models)
+def test_nothing_is_done_on_data_that_another_process_is_on(model: Model) -> None:
+    view = replace(model.view(), held_by="etcd (process 4711) has it locked")
+    if view.process is None:
+        step = next_step(view)
+        assert isinstance(step, steps.Refuse)
+        assert step.hold.code == "EM-M7-data-held"
+
+
+@given(models)
+def test_no_etcd_is_started_where_another_process_has_its_port(model: Model) -> None:
+    assert not isinstance(next_step(replace(model.view(), port_taken_by="a (process 4711) listens at 0.0.0.0 port 4001")), steps.Start)
