@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PROGRAMS = ("plan.py", "downloads.py", "apply.py", "fleet.py", "formation.py", "restore.py")
+PROGRAMS = ("plan.py", "downloads.py", "apply.py", "fleet.py", "formation.py", "backup.py", "restore.py")
 
 
 def main() -> int:

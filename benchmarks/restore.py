@@ -5,16 +5,20 @@
 
 It fills a real cluster, has a backup taken, spoils the data, runs `etcd-manager restore-backup main latest` as an operator's script
 would, and writes all the while as a client would. The first write at a raised revision is the end. Then every key is compared.
+
+Then the same snapshot is restored bare (`bare_restore.py`), for as many members on the same machine, to compare with.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
 import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +31,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents.errors import AgentError
+from benchmarks.bare_restore import Bare, bare_restore
 from etcdmanager.control.commands import Receipt
 from tests.support.managers import ManagerGroup, manager_group
 
@@ -55,6 +60,12 @@ class Figures:
     #: Between the last write of the old cluster and the first of the new one.
     outage: float
     compare: float
+    #: `etcdutl snapshot restore` for all members, and their boot to the first write.
+    bare_restore: float
+    bare_boot: float
+    #: How many times as long as that Enter to the first write took.
+    times_bare: float
+    load: float
     took: dict[str, float]
 
 
@@ -93,6 +104,7 @@ async def measure(group: ManagerGroup, keys: int, value_bytes: int) -> Figures:
         size = (await client.status()).db_size_bytes
         await client.delete(b"key/0000", range_end=b"key/0001", deadline=timedelta(seconds=20))
         await client.put(b"spoiled", b"yes")
+    load = os.getloadavg()[0]
     enter = time.monotonic()
     writer = asyncio.create_task(write_until_raised(group))
     words = ["restore-backup", "main", "latest", "--yes", "--cluster", "store", "--name", "store", "--discard-newer"]
@@ -103,7 +115,9 @@ async def measure(group: ManagerGroup, keys: int, value_bytes: int) -> Figures:
     found = await content_digest(group)
     if found != digest:
         raise SystemExit("the restored keys are not those of the backup")
+    compared = time.monotonic()
     receipt = newest_receipt(group)
+    bare = await restore_bare(group, receipt.backup)
     return Figures(
         keys=keys,
         db_mb=round(size / 1e6, 1),
@@ -113,9 +127,24 @@ async def measure(group: ManagerGroup, keys: int, value_bytes: int) -> Figures:
         command=round(done - enter, 2),
         enter_to_first_write=round(first_new - enter, 2),
         outage=round(first_new - last_old, 2),
-        compare=round(time.monotonic() - compare_began, 2),
+        compare=round(compared - compare_began, 2),
+        bare_restore=round(bare.restore, 2),
+        bare_boot=round(bare.boot, 2),
+        times_bare=round((first_new - enter) / bare.total, 2),
+        load=round(load, 1),
         took={phase: round(seconds, 2) for phase, seconds in receipt.took.items()},
     )
+
+
+async def restore_bare(group: ManagerGroup, backup: str) -> Bare:
+    """Restore the same snapshot by hand, with nothing else running."""
+    group.stop_all()
+    snapshot = group.directory / "snapshot.db"
+    packed = group.directory / "store/backups/etcd/main" / backup / "etcd.backup.gz"
+    with gzip.open(packed) as file, snapshot.open("wb") as plain:
+        shutil.copyfileobj(file, plain, 1 << 20)
+    with tempfile.TemporaryDirectory(prefix="bare-", dir=group.directory) as room:
+        return await bare_restore(snapshot, Path(room), members=len(group.names), version="3.5.16")
 
 
 async def fill(group: ManagerGroup, keys: int, value_bytes: int) -> str:
