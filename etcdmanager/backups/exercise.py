@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agents.errors import NotFoundError, TransientError
 from etcdmanager.backups.key_summary import grouped
@@ -18,7 +19,9 @@ from etcdmanager.backups.scratch import scratch_etcd
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.backups.verify import Booted, Verified, ask, compare_booted
 from etcdmanager.backups.workshop import restore_here
-from etcdmanager.etcd.client import EtcdClient
+
+if TYPE_CHECKING:
+    from etcdmanager.etcd.client import EtcdClient
 
 #: /registry/<resource>/ of Kubernetes.
 _DEPTH = 2

@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agents.errors import DeadlineError, TransientError, VerificationError
 from agents.host.command import clean_environment
-from etcdmanager.etcd.client import EtcdClient
+
+if TYPE_CHECKING:
+    from etcdmanager.etcd.client import EtcdClient
 
 _CLIENT_SOCKET = "client:1"
 #: etcd takes unix URLs with a port only, and makes a socket of that name in its working directory.
@@ -30,6 +33,8 @@ async def scratch_etcd(
     `data_dir` must have been restored for a single member `name` with the peer URL `SCRATCH_PEER_URL`. VerificationError where etcd
     ends by itself before it serves: it could not open what it was given. DeadlineError where it does not serve within `deadline`.
     """
+    from etcdmanager.etcd.client import EtcdClient
+
     room = data_dir.parent
     log_path = room / "etcd.log"
     with log_path.open("wb") as output:

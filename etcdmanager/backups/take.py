@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from agents.clock import Clock
 from agents.errors import AgentError, TransientError, VerificationError
@@ -36,10 +36,12 @@ from etcdmanager.backups.pace import Report, paced
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.backups.stored import require_stored
 from etcdmanager.etcd.answers import HashKV, MemberList, MemberStatus
-from etcdmanager.etcd.client import EtcdClient
 from etcdmanager.etcd.snapshot import SnapshotCheck, SnapshotDigest
 from etcdmanager.peering.messages import Progress, TakenBackup
 from etcdmanager.spec import ClusterSpec
+
+if TYPE_CHECKING:
+    from etcdmanager.etcd.client import EtcdClient
 
 log = logging.getLogger(__name__)
 

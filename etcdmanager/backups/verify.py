@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from agents.errors import AccessError, RefusedError, TransientError, VerificationError
 from etcdmanager.backups.bolt import read_contents
@@ -25,9 +25,11 @@ from etcdmanager.backups.meta import BackupMeta
 from etcdmanager.backups.name import BackupName
 from etcdmanager.backups.scratch import scratch_etcd
 from etcdmanager.backups.store import BackupStore, Listed
-from etcdmanager.etcd.client import EtcdClient
 from etcdmanager.etcd.snapshot import SnapshotCheck, SnapshotDigest
 from etcdmanager.peering.messages import Progress
+
+if TYPE_CHECKING:
+    from etcdmanager.etcd.client import EtcdClient
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from agents.clock import Clock
 from agents.errors import AgentError, NotFoundError, TransientError
@@ -23,8 +24,10 @@ from etcdmanager.backups.store import BackupStore
 from etcdmanager.deltas.chain import Full, Lineage, is_of, reach
 from etcdmanager.deltas.segment import Change, Moment, Segment
 from etcdmanager.deltas.store import DeltaStore
-from etcdmanager.etcd.client import EtcdClient
-from etcdmanager.etcd.watch import Watched, watch_all
+
+if TYPE_CHECKING:
+    from etcdmanager.etcd.client import EtcdClient
+    from etcdmanager.etcd.watch import Watched
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +175,8 @@ class DeltaCollector:
             await self._watch(client, anew, status.version)
 
     async def _watch(self, client: EtcdClient, start: _Start, version: str) -> None:
+        from etcdmanager.etcd.watch import watch_all
+
         await self._ask_for_full(start)
         buffer = _Buffer(first=start.revision)
         stream = watch_all(client, start=start.revision)

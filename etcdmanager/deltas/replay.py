@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from agents.errors import ConflictError, VerificationError
 from etcdmanager.backups.pace import Report
 from etcdmanager.deltas.chain import Path
 from etcdmanager.deltas.segment import Change, Segment, transactions
 from etcdmanager.etcd.answers import KeyValue
-from etcdmanager.etcd.client import EtcdClient
 from etcdmanager.peering.messages import Progress
+
+if TYPE_CHECKING:
+    from etcdmanager.etcd.client import EtcdClient
 
 #: A lease that was gone before anybody could ask for its time; its keys are about to go, too.
 _UNKNOWN_TTL_SECONDS = 60

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import grpc
+from typing import TYPE_CHECKING
 
 from agents.secret import Secret
+
+if TYPE_CHECKING:
+    import grpc
 
 _SERVER = "etcd-manager-server-"
 _CLIENT = "etcd-manager-client-"
@@ -44,6 +46,8 @@ def peer_of_client_name(common_name: str) -> str | None:
 
 def channel_credentials(tls: PeerTls) -> grpc.ChannelCredentials:
     """Return what a client channel authenticates with."""
+    import grpc
+
     return grpc.ssl_channel_credentials(root_certificates=tls.trusted, private_key=tls.key.reveal(), certificate_chain=tls.certificate)
 
 
@@ -53,6 +57,8 @@ def server_credentials(newest: Callable[[], PeerTls]) -> grpc.ServerCredentials:
     `newest` is asked at every handshake, from gRPC's own threads: what it says then is served, so that a certificate may be renewed,
     or a CA added, under a running server.
     """
+    import grpc
+
     served = [newest()]
 
     def changed() -> grpc.ServerCertificateConfiguration | None:
@@ -67,4 +73,6 @@ def server_credentials(newest: Callable[[], PeerTls]) -> grpc.ServerCredentials:
 
 
 def _configuration(tls: PeerTls) -> grpc.ServerCertificateConfiguration:
+    import grpc
+
     return grpc.ssl_server_certificate_configuration([(tls.key.reveal(), tls.certificate)], root_certificates=tls.trusted)

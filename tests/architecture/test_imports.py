@@ -92,7 +92,13 @@ IMPURE_OURS = (
 SDK_HOMES = {
     "boto3": ("agents/clouds/aws*.py", "agents/stores/s3*.py"),
     "botocore": ("agents/clouds/aws*.py", "agents/stores/s3*.py", "nodeup/bootstrap/aws_sts.py"),
-    "cryptography": ("agents/pki/*.py", "nodeup/*.py", "etcdmanager/peering/*.py", "etcdmanager/member/*.py", "etcdmanager/backups/encryption.py"),
+    "cryptography": (
+        "agents/pki/*.py",
+        "nodeup/*.py",
+        "etcdmanager/peering/*.py",
+        "etcdmanager/member/*.py",
+        "etcdmanager/backups/encryption.py",
+    ),
     "etcd3": ("etcdmanager/etcd/*.py",),
     "grpc": ("etcdmanager/peering/**", "etcdmanager/etcd/**", "etcdmanager/**/*_pb2*.py", "nodeup/bootstrap/challenge.py"),
     "obstore": ("agents/stores/*.py",),
@@ -292,3 +298,25 @@ def test_a_start_up_loads_no_sdk(module: str) -> None:
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == [], f"`import {module}` loads SDKs; import them in the function that needs them"
+
+
+@pytest.mark.parametrize(
+    ("package", "modules"), [("nodeup", "nodeup.cli.VERBS"), ("etcdmanager", "sorted({verb.module for verb in etcdmanager.cli.VERBS})")]
+)
+def test_no_verb_loads_an_sdk_before_it_does_anything(package: str, modules: str) -> None:
+    program = f"""
+import importlib, sys, {package}.cli
+for name in {modules}:
+    importlib.import_module(f"{package}.commands.{{name}}")
+    found = [library for library in {LATE!r} if library in sys.modules]
+    assert not found, f"{package}.commands.{{name}} loads {{', '.join(found)}}; `--help` must not wait for that"
+"""
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_nodeup_status_does_not_load_what_only_an_apply_needs() -> None:
+    program = "import sys, nodeup.commands.status, nodeup.last_status; print(*sorted(m for m in sys.modules if m.startswith('nodeup.')))"
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    needless = [name for name in result.stdout.split() if name.startswith(("nodeup.engine", "nodeup.planners", "nodeup.assets"))]
+    assert needless == []
