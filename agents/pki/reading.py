@@ -1,8 +1,7 @@
-"""What certificates say, as plain values, and whether one signed another; for commands that show and judge them."""
+"""What certificates say, as plain values, for commands that show and judge them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -40,24 +39,6 @@ def facts_in(pem: bytes) -> tuple[CertificateFacts, ...]:
         )
         for one in found
     )
-
-
-def is_signed_by(pem: bytes, authorities: bytes) -> bool:
-    """Return whether one of a bundle's certificates signed the first one of `pem`; VerificationError where either is damaged."""
-    certificates = load_certificates(pem)
-    return bool(certificates) and _is_signed(certificates[0], load_certificates(authorities))
-
-
-def _is_signed(certificate: x509.Certificate, issuers: Sequence[x509.Certificate]) -> bool:
-    from cryptography.exceptions import InvalidSignature
-
-    for issuer in issuers:
-        try:
-            certificate.verify_directly_issued_by(issuer)
-        except (ValueError, TypeError, InvalidSignature):
-            continue
-        return True
-    return False
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from agents.errors import AgentError, NotFoundError, VerificationError
 from agents.host.protocol import Host
-from agents.pki.keypair import belongs
-from agents.pki.reading import facts_in, is_signed_by
+from agents.pki.keypair import belongs, is_signed_by
+from agents.pki.reading import facts_in
 from agents.secret import Secret
 from etcdmanager.doctor.view import CertificateSeen
 from etcdmanager.identity import Identity
