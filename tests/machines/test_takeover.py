@@ -21,7 +21,7 @@ from tests.machines.harness.shell import eventually
 from tests.machines.test_first_light import Light, etcdctl, nodeup
 from tests.support.former_owner import GO_FILES, PROGRAM
 
-pytestmark = [pytest.mark.machine, pytest.mark.slow]
+pytestmark = [pytest.mark.machine, pytest.mark.slow, pytest.mark.timeout(900)]
 
 POD = "/etc/kubernetes/manifests/etcd-main-control-plane-main.manifest"
 OURS, THEIRS = "/mnt/master-main", "/mnt/master-vol-0123456789abcdef0"
@@ -72,7 +72,7 @@ def etcds_on_main(machine: Machine) -> list[str]:
 
 
 def hand_over_to_the_pod(machine: Machine) -> None:
-    """Do what docs/nodeup.md says for going back to kops' agents, then leave of our files what kops' would have, and start the stand-ins."""
+    """Go back to kops' agents as docs/nodeup.md says, then leave on the volume only what kops' would have, and start the stand-ins."""
     environment = machine.run(
         f"tr '\\0' '\\n' < /proc/$(sed -n 's/.*\"pid\": *\\([0-9]*\\).*/\\1/p' {OURS}/etcd.run.json)/environ | grep ^ETCD_"
     ).stdout
