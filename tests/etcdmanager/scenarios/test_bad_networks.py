@@ -188,8 +188,9 @@ def test_an_etcd_that_dies_during_its_own_backup_is_restarted_at_once(tmp_path: 
                         await client.put(b"large/%d" % number, os.urandom(1 << 20))
                 proxy.delay(0.2, Direction.THERE)
                 taking = asyncio.create_task(backed_up(group, "r2", within=120))
-                scratch = group.managers["etcd-a"].data_dir / "scratch"
-                await group.until(lambda: scratch.exists() and any(scratch.iterdir()), within=30)
+                await group.until(lambda: group.managers["etcd-a"].log().count("by rule backup_on_request") == 2)
+                await asyncio.sleep(2)
+                assert group.control.backup_answer("r2") is None, "it is being uploaded"
                 pid = group.managers["etcd-a"].etcd_pid()
                 assert pid is not None
                 os.kill(pid, signal.SIGKILL)

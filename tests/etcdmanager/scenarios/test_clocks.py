@@ -96,7 +96,7 @@ def test_a_manager_whose_clock_is_wrong_forms_backs_up_hands_over_and_restores(
             for name in others:
                 group.start(name)
             await group.until_healthy(within=60)
-            assert str((datetime.now(UTC) + wrong).hour).rjust(2, "0") + ":" in group.managers["etcd-c"].log(), "its clock is wrong"
+            assert f"T{datetime.now(UTC) + wrong:%H}:" in group.managers["etcd-c"].log(), "its clock is wrong"
             await group.until_written("etcd-a", b"key", b"first")
             backup = await backed_up(group, "r1")
             await group.until_written("etcd-a", b"key", b"second")

@@ -14,7 +14,7 @@ from tests.support.managers import manager_group
 pytestmark = pytest.mark.etcd
 
 
-@pytest.mark.parametrize("left", [0, 20])
+@pytest.mark.parametrize("left", [0, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_member_whose_state_was_cut_off_is_neither_started_anew_nor_replaced_and_comes_back_with_the_state_before(
     tmp_path: Path, left: int
 ) -> None:
@@ -46,7 +46,7 @@ def test_a_member_whose_state_was_cut_off_is_neither_started_anew_nor_replaced_a
         asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("after", [0.0, 0.15, 0.6])
+@pytest.mark.parametrize("after", [0.0, 0.15, pytest.param(0.6, marks=pytest.mark.slow)])
 def test_a_cluster_that_is_killed_in_its_first_second_is_formed_all_the_same(tmp_path: Path, after: float) -> None:
     """Go clears new-cluster as soon as etcd was spawned; one that died before its first log entry never comes up again."""
     with manager_group(tmp_path, 1) as group:

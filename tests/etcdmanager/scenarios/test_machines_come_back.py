@@ -10,7 +10,6 @@ import pytest
 
 from tests.etcdmanager.scenarios.asking import backed_up, queue_restore, restored, store_path, value, want
 from tests.support.managers import manager_group
-from tests.support.members import make_authorities
 
 pytestmark = pytest.mark.etcd
 
@@ -60,7 +59,6 @@ def test_a_backup_is_restored_on_new_machines_with_new_authorities_addresses_and
             shutil.rmtree(store_path(group))
             shutil.copytree(store_path(old), store_path(group))
             want(group, 3, version=after)
-            make_authorities(group.directory / "pki")
             group.start_all()
             await group.until(lambda: group.waits_for("S1-cluster-was-created") != "", within=40)
             receipt = await restored(group, queue_restore(group, backup, version=after))
