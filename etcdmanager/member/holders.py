@@ -114,20 +114,20 @@ def holders_of(data_root: str, *, but: Collection[int] = ()) -> tuple[Holder, ..
     return tuple(holder for pid, holder in sorted(found.items()) if pid not in passed)
 
 
-def listeners_at(urls: Collection[str], listen_host: str, *, but: Collection[int] = ()) -> tuple[Holder, ...]:
-    """Return who listens at the ports of these URLs where `listen_host` would; those of the processes `but` are passed over."""
+def listeners_at(urls: Collection[str]) -> tuple[Holder, ...]:
+    """Return who listens already where a process that is given these URLs would."""
     import psutil
 
-    ports = {urlsplit(url).port for url in urls}
+    wanted = [(parts.hostname or "", parts.port) for parts in map(urlsplit, urls)]
     try:
         sockets = psutil.net_connections(kind="tcp")
     except (psutil.Error, OSError):
         return ()
     found = []
     for one in sockets:
-        if one.status != psutil.CONN_LISTEN or not one.laddr or one.pid in but:
+        if one.status != psutil.CONN_LISTEN or not one.laddr:
             continue
-        if one.laddr.port in ports and _overlap(one.laddr.ip, listen_host):
+        if any(port == one.laddr.port and _overlap(one.laddr.ip, host) for host, port in wanted):
             does = f"listens at {one.laddr.ip} port {one.laddr.port}"
             found.append(Holder(pid=one.pid or 0, command=_command(proc.arguments(one.pid or 0)), does=does))
     return tuple(found)
@@ -185,11 +185,15 @@ def _lockers(data_root: str) -> Iterator[Holder]:
 
 
 def _overlap(one: str, other: str) -> bool:
+    """Return whether two listeners at one port exclude each other. In doubt not: etcd finds it out by itself, and says so.
+
+    A name is none of ours (etcd takes no names there); a listener at "::" may leave IPv4 free.
+    """
     try:
-        left, right = ipaddress.ip_address(one), ipaddress.ip_address(other.strip("[]"))
+        left, right = ipaddress.ip_address(one), ipaddress.ip_address(other)
     except ValueError:
-        return True
-    return left == right or left.is_unspecified or right.is_unspecified
+        return False
+    return left.version == right.version and (left == right or left.is_unspecified or right.is_unspecified)
 
 
 def _command(arguments: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ from etcdmanager.member.binaries import BinaryShelf, EtcdBinaries
 from etcdmanager.member.certificates import CertificateShelf, EtcdAuthorities, Terms
 from etcdmanager.member.command_line import EtcdCommand, EtcdSettings, TlsFiles, etcd_command, settings_digest
 from etcdmanager.member.disk import DiskView, MemberDisk
-from etcdmanager.member.holders import Holder, holders_of, listeners_at
+from etcdmanager.member.holders import holders_of, listeners_at
 from etcdmanager.member.intent import IntentFile, RestoreIntent
 from etcdmanager.member.layout import Layout
 from etcdmanager.member.process import GRACE, HURRY, EtcdProcess
@@ -305,14 +305,20 @@ class Member:
 
     def _in_the_way(self, stored: StoredState, disk: DiskView) -> tuple[str, str]:
         """Return which other process is on our data, and which listens where our etcd would; "" for none."""
-        setup = self.setup
-        held = holders_of(setup.host.local_path(setup.layout.data)) if disk.data else ()
-        listening: tuple[Holder, ...] = ()
-        if isinstance(stored, KeptState) and stored.state.cluster is not None:
-            node = self._node(stored.state)
-            urls = (*node.peer_urls, *node.serving_urls(quarantined=stored.state.quarantined))
-            listening = listeners_at(urls, setup.config.etcd_address)
-        return str(next(iter(held), "")), str(next(iter(listening), ""))
+        held = holders_of(self.setup.host.local_path(self.setup.layout.data)) if disk.data else ()
+        return str(next(iter(held), "")), str(next(iter(listeners_at(self._listen_urls(stored))), ""))
+
+    def _listen_urls(self, stored: StoredState) -> tuple[str, ...]:
+        """Return at which URLs our etcd would listen; none where it would not be started."""
+        if not isinstance(stored, KeptState) or stored.state.cluster is None:
+            return ()
+        try:
+            settings = self._settings(stored.state, Version.parse(stored.state.etcd_version), None)
+            environment = etcd_command(settings, self.setup.config.etcd_environment).environment
+        except SpecError:
+            return ()
+        lists = (environment[name] for name in ("ETCD_LISTEN_PEER_URLS", "ETCD_LISTEN_CLIENT_URLS"))
+        return tuple(url for urls in lists for url in urls.split(","))
 
     def _wanted(self, stored: StoredState) -> tuple[str, str]:
         if not isinstance(stored, KeptState) or stored.state.cluster is None:

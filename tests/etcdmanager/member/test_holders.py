@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from etcdmanager.member.holders import FileLock, Holder, flag_of, holders_of, is_manager_of, locks_in, managers_of
+from etcdmanager.member.holders import FileLock, Holder, flag_of, holders_of, is_manager_of, listeners_at, locks_in, managers_of
 
 GO_FLAGS = ("--backup-store=s3://b/main", "--client-urls=https://__name__:4001", "--cluster-name=etcd", "--v=6")
 
@@ -39,6 +40,16 @@ def test_flags_are_read_by_gos_rules() -> None:
     assert flag_of(("-a=1", "--b", "2", "--c"), "b") == "2"
     assert flag_of(("-a=1", "--b", "2", "--c"), "c") == ""
     assert flag_of(("a=1",), "a") == ""
+
+
+def test_only_listeners_that_exclude_ours_are_in_the_way() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        (holder,) = listeners_at((f"https://127.0.0.1:{port}",))
+        assert (holder.pid, holder.does) == (os.getpid(), f"listens at 127.0.0.1 port {port}")
+        assert listeners_at((f"https://0.0.0.0:{port}", "https://127.0.0.1:1"))
+        assert listeners_at((f"https://127.0.0.2:{port}", f"https://[::1]:{port}", f"https://name:{port}", "https://127.0.0.1:1")) == ()
+    assert listeners_at((f"https://127.0.0.1:{port}",)) == ()
 
 
 def test_only_locks_for_writing_that_are_held_by_a_known_process_count() -> None:
