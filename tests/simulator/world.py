@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
+from agents.errors import TransientError
 from agents.versions import Version
 from etcdmanager.control.commands import BackupRequest, Claim, Formation, RestoreCommand
 from etcdmanager.control.member_requests import MemberRequest
@@ -276,7 +277,9 @@ class World:
         except Exception as error:  # noqa: BLE001  the simulator's executor fails in any way that a test wants
             self._remember(decision.rule, error)
         else:
-            self.troubles = troubles_after(self.troubles, decision.rule, decision.action)
+            # Waiting out the pause after a failure is no success: the next attempt counts on.
+            if not isinstance(decision.action, a.Rest | a.Wait):
+                self.troubles = troubles_after(self.troubles, decision.rule, decision.action)
         self.tick()
         return decision
 
@@ -391,6 +394,9 @@ class World:
             case a.ForgetCommand(command=command):
                 yield lambda: self._dequeue(command)
             case a.PrepareRestore(claim=claim, peers=peers, save_from=save_from):
+                for member in claim.members:
+                    # each is told the URLs of all, which only they themselves can say
+                    yield lambda member=member: self._answering(member)
                 for peer in peers:
                     yield lambda peer=peer: self._prepare(self._disk(peer, action), claim)
                 # saved beside the preparation; where that fails, the rule that saves comes next
@@ -502,6 +508,10 @@ class World:
         disk.version, disk.crashes = to, to in self.broken_versions
         self._start(disk, disk.token, disk.member_id, quarantined=disk.quarantined)
         self.restarts.append((disk.id, to))
+
+    def _answering(self, peer: str) -> None:
+        if not self.disks[peer].up:
+            raise TransientError(f"{peer} does not answer, and its URLs are needed", code="peer-absent")
 
     def _disk(self, peer: str, action: a.Action) -> Disk:
         disk = self.disks[peer]

@@ -213,7 +213,7 @@ def prepare_restore(view: Restoring) -> Answer:
 
 
 def wait_for_missing_members(view: Restoring) -> Answer:
-    """Wait for all members before anything is stopped: a member that stays behind could not be fenced."""
+    """Wait for all members before they prepare: each is told the URLs of all, and one that stays behind could not be fenced."""
     claim = view.claim
     if claim is None or claim.committing_at is not None or not view.missing:
         return None
