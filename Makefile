@@ -4,6 +4,7 @@ VENV   := .venv/.complete
 ETCD   := .cache/etcd/default/etcd
 # What upgrades begin with; tests that need it skip where no registry has it.
 OLDER  := 3.4.23
+MINUTES ?= 10
 CODE   := agents nodeup protokube etcdmanager
 LINTED := $(CODE) tests examples benchmarks packaging
 # Sockets of tests are on loopback; certificates of the host's proxies have no business there.
@@ -46,7 +47,7 @@ property: $(VENV)  ## the property tests, with many more examples than `make tes
 	HYPOTHESIS_PROFILE=thorough $(PYTEST) -n $(WORKERS) -m "not etcd and not machine and not conformance" -k "propert or never or always"
 
 ##@ Long suites
-.PHONY: conformance test-machines test-kubernetes bench
+.PHONY: conformance test-machines test-kubernetes soak bench
 conformance: $(VENV)  ## every case of the corpus (KOPS_CONFORMANCE_CORPUS, default ../shared/conformance/corpus.tar.xz)
 	$(PYTEST) -n $(WORKERS) tests/conformance
 
@@ -56,6 +57,9 @@ test-machines: $(VENV) $(ETCD)  ## booted Debian machines with systemd and cloud
 test-kubernetes: $(VENV) $(ETCD)  ## a real Kubernetes 1.20 on such a machine; the first time it is built, in ten minutes; needs root
 	tests/kubernetes/build
 	$(PYTEST) -s tests/kubernetes
+
+soak: $(VENV) $(ETCD)  ## three managers under faults at random for MINUTES (default 10), while a client writes
+	SOAK_MINUTES=$(MINUTES) $(PYTEST) -s tests/soak
 
 bench: $(VENV) $(ETCD)  ## the figures of docs/benchmarks.md
 	$(PYTHON) benchmarks/all.py
