@@ -35,12 +35,13 @@ def test_two_of_three_machines_that_come_back_serve_what_all_three_held(tmp_path
         asyncio.run(scenario())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [
         pytest.param("3.5.16", "3.5.16", id="the same etcd"),
-        pytest.param("3.4.23", "3.5.16", id="a later etcd", marks=pytest.mark.slow),
-        pytest.param("3.5.1", "3.5.30", id="a later patch", marks=pytest.mark.slow),
+        pytest.param("3.4.23", "3.5.16", id="a later etcd"),
+        pytest.param("3.5.1", "3.5.30", id="a later patch"),
     ],
 )
 def test_a_backup_is_restored_on_new_machines_with_new_authorities_addresses_and_names(tmp_path: Path, before: str, after: str) -> None:

@@ -18,6 +18,7 @@ from tests.support.members import free_ports
 pytestmark = pytest.mark.etcd
 
 
+@pytest.mark.slow
 def test_watchers_of_before_notice_and_leases_of_before_still_end(tmp_path: Path) -> None:
     """Go's copy rewinds revisions, so that watchers wait for ever, and drops leases, so that their keys never go."""
     with manager_group(tmp_path, 1) as group:
