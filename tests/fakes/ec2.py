@@ -31,6 +31,9 @@ class FakeEc2:
             return _error("AuthFailure", "the request is not signed", status=401)
         if self.refuses:
             return _error(self.refuses, "because the test says so", status=403 if self.refuses == "UnauthorizedOperation" else 503)
+        return self._act(asked)
+
+    def _act(self, asked: Mapping[str, str]) -> Answer:
         match asked["Action"]:
             case "DescribeInstanceTypes":
                 return self._describe(asked["InstanceType.1"])
