@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -205,6 +206,15 @@ def test_a_window_without_backups_is_not_called_a_store_without_backups(room: Ro
     assert "holds 1 backups, none of the last 24h; the newest is 2020-01-01T00:00:00Z-000001" in done.stdout
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let children get SIGINT: a suite that was started in the background (nohup, &) ignores it, and whom it starts does, too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_while_waiting_says_what_goes_on(room: Room) -> None:
     argv = [sys.executable, "-m", MODULES["etcd-manager"], "backup-now", *BACKUPS.replace("{room}", str(room.directory)).split()]
     requests = room.directory / f"state/{CLUSTER}/backups/etcd/main/control/_requests"
