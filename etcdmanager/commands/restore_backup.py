@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agents.cli import CommonOptions, common, common_options, emit
 from agents.consent import Consent, ask, consent, consent_options
@@ -24,9 +25,7 @@ from agents.durations import format_age, parse_human_duration
 from agents.errors import BusyError, RefusedError, SpecError
 from agents.exit_codes import ExitCode
 from agents.timestamps import format_timestamp
-from etcdmanager.backups.preflight import Refusal, Wish, lives, refusals
 from etcdmanager.backups.store import Listed
-from etcdmanager.backups.verify import Verified, record, verify_light
 from etcdmanager.commands.backup_argument import backup_argument, etcd_and_backup
 from etcdmanager.commands.figures import count_text, size_text
 from etcdmanager.commands.follow import Follower, Style
@@ -36,6 +35,10 @@ from etcdmanager.control.commands import LeaderReport, Receipt, RestoreRequest
 from etcdmanager.control.history import Event, History
 from etcdmanager.control.store import ControlStore
 from etcdmanager.spec import ClusterSpec, cluster_names
+
+if TYPE_CHECKING:
+    from etcdmanager.backups.preflight import Refusal
+    from etcdmanager.backups.verify import Verified
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -102,6 +105,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def _make_plan(target: Target, control: ControlStore, wanted: str, arguments: argparse.Namespace) -> _Plan:
     """Find everything out; NotFoundError, VerificationError and BusyError end it here, with nothing changed."""
+    from etcdmanager.backups.preflight import Wish, refusals
+    from etcdmanager.backups.verify import record, verify_light
+
     backups = target.backups
     listed = backups.resolve(wanted)
     began = time.monotonic()
@@ -254,6 +260,8 @@ def _again(plan: _Plan, arguments: argparse.Namespace) -> str:
 
 
 def _serves(plan: _Plan) -> bool:
+    from etcdmanager.backups.preflight import lives
+
     return lives(plan.live, plan.now)
 
 

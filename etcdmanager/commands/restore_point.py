@@ -7,18 +7,19 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agents.clock import SystemClock
 from agents.durations import format_age
 from agents.errors import SpecError
 from agents.timestamps import format_timestamp
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.commands.figures import count_text
 from etcdmanager.commands.target import who
-from etcdmanager.deltas.materialise import Materialiser
-from etcdmanager.deltas.point_in_time import Point, PointInTime, parse_point
 from etcdmanager.peering.messages import Progress
 from etcdmanager.spec import ClusterSpec
+
+if TYPE_CHECKING:
+    from etcdmanager.deltas.point_in_time import Point
 
 
 def point_options(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +32,8 @@ def point_options(parser: argparse.ArgumentParser) -> None:
 
 def find_point(at: str, backups: BackupStore) -> Point:
     """Return the way to what --at names; NotFoundError that says what can be restored."""
+    from etcdmanager.deltas.point_in_time import PointInTime, parse_point
+
     found = PointInTime(backups)
     wanted = parse_point(at, now=datetime.now(UTC))
     return found.at_revision(wanted) if isinstance(wanted, int) else found.at_time(wanted)
@@ -61,8 +64,10 @@ def point_document(point: Point) -> dict[str, object]:
 
 def backup_of(point: Point, backups: BackupStore, arguments: argparse.Namespace, spec: ClusterSpec | None) -> str:
     """Make the backup of a point in time, and return its name; it stays in the store, pinned."""
-    manifest = backups.meta(point.path.full.name).spec
-    spec = spec or manifest
+    from agents.clock import SystemClock
+    from etcdmanager.deltas.materialise import Materialiser
+
+    spec = spec or backups.meta(point.path.full.name).spec
     if spec is None:
         raise SpecError("neither the control store nor the full backup names a cluster spec", hint="etcd-manager-ctl configure-cluster")
     maker = Materialiser(backups, directories=arguments.binaries, scratch=Path(arguments.scratch), clock=SystemClock(), by=who())
