@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from agents.cli import common, common_options, emit, table
 from agents.durations import parse_human_duration
-from agents.errors import AgentError, SpecError
+from agents.errors import AgentError, NotFoundError, SpecError
 from agents.exit_codes import ExitCode, exit_code_of
 from agents.stores.url import open_store
 from etcdmanager.backups.copying import copy_backup, missing_in
@@ -34,6 +34,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     if source.url == target.url:
         raise SpecError(f"--to {target.url} is the store itself", code="usage")
     listed = source.list()
+    if not listed:
+        raise NotFoundError(f"{source.url} holds no backups", code="backup-not-found", hint="check --state and --name, or --backup-store")
     missing = missing_in(listed, target.list())
     if arguments.since:
         oldest = datetime.now(UTC) - parse_human_duration(arguments.since)

@@ -419,6 +419,13 @@ def test_check_speaks_as_monitoring_plugins_do(run: Run) -> None:
     assert (code, "no manager leads" in out) == (ExitCode.FINDING, True)
 
 
+def test_a_mistyped_store_has_no_backups_to_copy(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("copy-backups", "--to", str(tmp_path / "second"))
+
+    assert (code, out) == (ExitCode.NOT_FOUND, "")
+    assert "holds no backups" in err
+
+
 def test_backups_are_copied_to_a_second_store(run: Run, sample: SampleBackups, tmp_path: Path) -> None:
     sample.damage(sample.oldest)
 
