@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """List; exit code 2 where the newest backup is missing its data or there is none at all."""
     target = target_of(arguments, arguments.etcd)
-    backups = BackupStore(target.store)
+    backups = target.backups
     listed = backups.list()
     if arguments.output == "legacy":
         print(f"Backup Store: {backups.url}")
@@ -71,8 +71,11 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _window_text(window: Window, now: datetime) -> str:
-    first, until = format_timestamp(window.first.taken_at), format_timestamp(window.until)
+    first = format_timestamp(window.first.taken_at)
     revisions = f"revisions {count_text(window.first.revision)} to {count_text(window.last_revision)}"
+    if window.until is None:
+        return f"! from {first} on, {revisions}, but the newest delta cannot be read: {window.problem}"
+    until = format_timestamp(window.until)
     return f"any moment from {first} to {until} ({format_age(now - window.until)} ago), {revisions}: restore-backup --at"
 
 
@@ -80,7 +83,8 @@ def _window_document(window: Window) -> dict[str, object]:
     return {
         "lineage": str(window.lineage),
         "from": format_timestamp(window.first.taken_at),
-        "until": format_timestamp(window.until),
+        "until": format_timestamp(window.until) if window.until is not None else None,
+        "problem": window.problem,
         "firstRevision": window.first.revision,
         "lastRevision": window.last_revision,
     }

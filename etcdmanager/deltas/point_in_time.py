@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from agents.errors import NotFoundError
+from agents.errors import AccessError, NotFoundError, VerificationError
 from agents.timestamps import format_timestamp
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.deltas import chain
@@ -22,8 +22,10 @@ class Window:
     lineage: Lineage
     first: Full
     last_revision: int
-    #: When `last_revision` was seen; for one that only a full backup holds, when that was taken.
-    until: datetime
+    #: When `last_revision` was seen; for one that only a full backup holds, when that was taken. None: its delta cannot be read.
+    until: datetime | None
+    #: Why not: it is damaged, or encrypted and its key is not given; "" where it can.
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,11 @@ class PointInTime:
     def _window(self, lineage: Lineage, spans: Sequence[Span], full: Full) -> Window:
         last = reach(spans, after=full.revision)
         path = chain.Path(lineage=lineage, full=full, spans=chain.cover(spans, after=full.revision, until=last) or (), revision=last)
-        return Window(lineage=lineage, first=full, last_revision=last, until=self._seen_at(path))
+        try:
+            return Window(lineage=lineage, first=full, last_revision=last, until=self._seen_at(path))
+        except (AccessError, NotFoundError, VerificationError) as error:
+            # What is there is told all the same: a list is what one looks at when something is wrong.
+            return Window(lineage=lineage, first=full, last_revision=last, until=None, problem=str(error))
 
     def _seen_at(self, path: chain.Path) -> datetime:
         """Return when the path's revision was seen first."""

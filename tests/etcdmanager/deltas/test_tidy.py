@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agents.stores.local import LocalStore
 from etcdmanager.backups.store import BackupStore
 from etcdmanager.deltas.chain import Lineage, Span, reach
+from etcdmanager.deltas.point_in_time import PointInTime
 from etcdmanager.deltas.segment import Change, Moment, Segment
 from etcdmanager.deltas.store import DeltaStore, Stored
 from etcdmanager.deltas.tidy import MERGE_AFTER, Tidied, tidy, to_merge
@@ -64,6 +65,16 @@ def test_a_damaged_delta_stops_neither_the_others_nor_is_it_deleted(deltas: Delt
 
     assert tidy(deltas, BackupStore(LocalStore(tmp_path)), now=NOW, keep=WEEK) == Tidied(merged=2, deleted=0)
     assert deltas.list()[LINEAGE] == (Span(first=9, last=9), Span(first=10, last=10), Span(first=12, last=13))
+
+
+def test_a_listing_tells_what_is_there_though_the_newest_delta_is_damaged(tmp_path: Path, deltas: DeltaStore) -> None:
+    add(deltas, tmp_path, 9, 11, age=timedelta(0))
+    (tmp_path / "deltas" / str(LINEAGE) / f"{9:020d}-{11:020d}.delta").write_bytes(b"broken")
+
+    (window,) = PointInTime(BackupStore(LocalStore(tmp_path))).windows()
+
+    assert (window.last_revision, window.until) == (11, None)
+    assert "SHA-256" in window.problem
 
 
 STORED = st.lists(
